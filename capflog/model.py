@@ -1,0 +1,210 @@
+"""What an analysis found: the shapes that every report is made of.
+
+Times are timezone-aware UTC datetimes on the reference clock (the CUCM node's). ``Report`` holds what the JSON contract
+(``report.schema.json``) names and what the other outputs show besides; ``capflog.reports.json`` writes the contract.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Status = Literal["parsed", "partial", "skipped", "unreadable"]
+Severity = Literal["error", "warning", "info"]
+Confidence = Literal["certain", "likely", "possible"]
+Outcome = Literal["issued", "failed", "incomplete"]
+Verdict = Literal["healthy", "degraded", "failing", "inconclusive"]
+Quality = Literal["reference", "good", "weak", "one-sided", "none", "conflict"]
+
+
+@dataclass(slots=True)
+class Member:
+    """One member of the bundle, read or not. ``why``: what it was taken for and by which signs."""
+
+    member: str
+    source: str | None
+    status: Status
+    reason: str | None = None
+    why: str = ""
+    lines: int = 0
+    events: int = 0
+    unparsed: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    unknown: list[tuple[int, str]] = field(default_factory=list)
+    """The first lines that no pattern takes: (line number, text)."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """One clock that stamped lines; fields as in the contract."""
+
+    source: str
+    members: list[str]
+    utc_offset_seconds: int | None
+    offset_seconds: float | None
+    uncertainty_seconds: float | None
+    quality: Quality
+    assumed: bool
+    basis: str
+
+
+@dataclass(slots=True)
+class Record:
+    """One log record put to an enrollment, or shown beside it.
+
+    ``step`` is the enrollment's step that the record shows ("call", "login", ...; None: it shows none); ``fault`` marks a
+    record that tells of the failure.
+    """
+
+    member: str
+    line: int
+    source: str
+    event: str
+    time: datetime | None
+    earliest: datetime | None
+    latest: datetime | None
+    confidence: Literal["certain", "likely"]
+    text: str
+    level: str | None = None
+    step: str | None = None
+    fault: bool = False
+
+
+@dataclass(slots=True)
+class Enrollment:
+    """One attempt of a device to have its certificate enrolled."""
+
+    id: str
+    device: str | None
+    started: datetime | None
+    ended: datetime | None
+    outcome: Outcome
+    reached: str
+    missing: str | None
+    est_error: str | None
+    est_value: int | None
+    records: list[Record]
+    causes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ServiceStart:
+    """One start of CES: what it logged until it served, or did not."""
+
+    started: datetime | None
+    earliest: datetime | None
+    latest: datetime | None
+    ok: bool | None
+    """True: it got the CA's chain; False: it failed; None: its lines do not say."""
+    pid: int | None
+    records: list[Record]
+    causes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Evidence:
+    """A line that proves a finding."""
+
+    member: str
+    line: int
+    text: str
+    time: datetime | None
+    source: str
+
+
+@dataclass(slots=True)
+class Finding:
+    """A rule that spoke; fields as in the contract. ``evidence`` holds the first lines of ``evidence_total``."""
+
+    rule: str
+    title: str
+    severity: Severity
+    confidence: Confidence
+    devices: list[str]
+    scope: Literal["device", "devices", "service"]
+    first: datetime | None
+    last: datetime | None
+    occurrences: int
+    resolved: bool
+    evidence: list[Evidence]
+    evidence_total: int
+    explanation: str
+    remedy: list[str]
+    verify: list[str]
+    alternatives: list[str]
+    references: list[dict[str, str]]
+
+
+@dataclass(slots=True)
+class Gap:
+    """What the bundle lacks for a firm answer, and how to collect it."""
+
+    id: str
+    message: str
+    collect: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What ``analyze`` found in one bundle."""
+
+    bundle: str
+    members: list[Member]
+    clocks: list[Clock]
+    enrollments: list[Enrollment]
+    starts: list[ServiceStart]
+    findings: list[Finding]
+    gaps: list[Gap]
+    verdict: Verdict
+    devices: list[str]
+    """Every device with an enrollment, in the order of their names."""
+    unattributed: int
+    """Records of CES and CA, of enrollments by their kind, that could be put to none for sure."""
+
+    def count(self, outcome: Outcome) -> int:
+        """Count the enrollments of an outcome."""
+        return sum(1 for e in self.enrollments if e.outcome == outcome)
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of a device's timeline. ``mark``: "fault" for the line that tells of the failure, "cause" for evidence of
+    its cause that stands outside the enrollment (a failed start of CES), else "".
+    """
+
+    time: datetime | None
+    earliest: datetime | None
+    latest: datetime | None
+    source: str
+    member: str
+    line: int
+    level: str | None
+    event: str
+    text: str
+    enrollment: str | None
+    confidence: str | None
+    step: str | None
+    mark: str
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Everything that the logs say of one device, on one clock.
+
+    ``utc_offset_seconds``: the node's zone, in which times are shown (None: not known, shown as UTC).
+    """
+
+    device: str
+    bundle: str
+    utc_offset_seconds: int | None
+    enrollments: list[Enrollment]
+    """Without their records: those are among ``rows``."""
+    rows: list[Row]
+    findings: dict[str, str] = field(default_factory=dict)
+    """Title of each cause that the enrollments bear, by rule id."""
+    lacking: list[str] = field(default_factory=list)
+    """The gaps of the bundle, a sentence each."""

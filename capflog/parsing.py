@@ -1,0 +1,246 @@
+"""What a parser is, how the one for a member is found, and the path that feeds it.
+
+A parser knows the grammar of one kind of log and nothing else: not clocks, not what becomes of a phone, not causes. It is
+found by the entry point group ``capflog.parsers``; the engine imports none by name.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from capflog.events import Event, StampForm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+ENTRY_POINTS = "capflog.parsers"
+
+#: How much of a member's start is looked at to tell what it is, in bytes of text.
+SAMPLE_BYTES = 64 * 1024
+
+#: A log is taken for a parser's own when at least this share of the sample's lines has its shape.
+RECOGNISED_SHARE = 0.04
+
+
+class Line(Enum):
+    """What a reader says of a physical line that begins no event."""
+
+    QUIET = "understood, bears no fact"
+    PART = "belongs to the record before it"
+    UNKNOWN = "no pattern of the grammar takes it"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A line shape that tells a log: ``weight`` 1 for a line that others may also write, more for its own alone."""
+
+    pattern: re.Pattern[str]
+    weight: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Lines of this log and the kinds of events they make (None: a line that makes no event); each sample is a test."""
+
+    text: str
+    kinds: tuple[str | None, ...]
+
+
+class Reader(Protocol):
+    """Reads the lines of one member in order; holds what a grammar must remember from line to line."""
+
+    def read(self, text: str) -> Event | Line:
+        """Say what the next physical line is (without its line end, decoded). Never raises, whatever the line."""
+        ...
+
+
+@runtime_checkable
+class Parser(Protocol):
+    """One kind of log."""
+
+    source: ClassVar[str]
+    title: ClassVar[str]
+    stamp: ClassVar[StampForm]
+    resolution_ms: ClassVar[int]
+    signatures: ClassVar[tuple[Signature, ...]]
+    kinds: ClassVar[Mapping[str, str]]
+    samples: ClassVar[tuple[Sample, ...]]
+    path_hint: ClassVar[re.Pattern[str]]
+
+    def reader(self) -> Reader:
+        """Make a reader for one member."""
+        ...
+
+
+@cache
+def parsers() -> tuple[Parser, ...]:
+    """Find every installed parser, capflog's own and others', in the order of their names."""
+    found = {point.name: point.load() for point in entry_points(group=ENTRY_POINTS)}
+    return tuple(found[name]() for name in sorted(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """Which parser takes a member, and why (``parser`` is None: none does)."""
+
+    parser: Parser | None
+    why: str
+
+
+def recognise(lines: Sequence[str], path: str) -> Recognition:
+    """Tell what a member is by the first lines of it; its path breaks ties alone."""
+    shown = [line for line in lines if line.strip()]
+    best: tuple[float, bool, str] | None = None
+    chosen: Parser | None = None
+    for parser in parsers():
+        weight, hits = 0, Counter[str]()
+        for line in shown:
+            match = max(
+                (s for s in parser.signatures if s.pattern.search(line)), key=lambda s: s.weight, default=None
+            )
+            if match is not None:
+                weight += match.weight
+                hits[match.what] += 1
+        if not hits or sum(hits.values()) < RECOGNISED_SHARE * len(shown):
+            continue
+        why = "; ".join(f"{count} of {len(shown)} lines: {what}" for what, count in hits.most_common(2))
+        hinted = bool(parser.path_hint.search(path))
+        rank = (weight, hinted, why)
+        if best is None or rank[:2] > best[:2]:
+            best, chosen = rank, parser
+    if best is None or chosen is None:
+        return Recognition(None, "no line has the shape of a log that capflog knows")
+    return Recognition(chosen, best[2])
+
+
+@dataclass(slots=True)
+class Parsed:
+    """What a parser made of one member. ``lines`` = events' spans + ``quiet`` + ``unparsed``."""
+
+    parser: Parser | None
+    why: str
+    lines: int = 0
+    quiet: int = 0
+    unparsed: int = 0
+    events: list[Event] = field(default_factory=list)
+    unknown: list[tuple[int, str]] = field(default_factory=list)
+    """The first lines that no pattern takes, with their numbers, to show."""
+
+
+UNKNOWN_KEPT = 20
+
+
+def _utf16(head: bytes) -> str | None:
+    """Name the UTF-16 codec of a text by its byte-order mark, or by the zero bytes of its first letters."""
+    if head.startswith(codecs.BOM_UTF16_LE):
+        return "utf-16-le"
+    if head.startswith(codecs.BOM_UTF16_BE):
+        return "utf-16-be"
+    pairs = head[:512]
+    if len(pairs) >= 16:
+        even, odd = pairs[0::2].count(0), pairs[1::2].count(0)
+        if odd > len(pairs) * 0.4 and even == 0:
+            return "utf-16-le"
+        if even > len(pairs) * 0.4 and odd == 0:
+            return "utf-16-be"
+    return None
+
+
+def decode(line: bytes) -> str:
+    """Decode one line: UTF-8 where it is that, else Windows' Latin-1, which takes any byte."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("cp1252", errors="replace")
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Split a member's bytes into physical lines, whatever its encoding and line ends; a cut last line counts."""
+    source = iter(chunks)
+    head = b""
+    for chunk in source:
+        head += chunk
+        if len(head) >= 4:
+            break
+    else:
+        if not head:
+            return
+    codec = _utf16(head)
+
+    def rest() -> Iterator[bytes]:
+        yield head
+        yield from source
+
+    if codec is not None:
+        decoder = codecs.getincrementaldecoder(codec)(errors="replace")
+
+        def transcoded() -> Iterator[bytes]:
+            for chunk in rest():
+                yield decoder.decode(chunk).encode("utf-8", errors="replace")
+            yield decoder.decode(b"", final=True).encode("utf-8", errors="replace")
+
+        stream: Iterator[bytes] = transcoded()
+    else:
+        stream = rest()
+    kept = b""
+    first = True
+    for chunk in stream:
+        parts = (kept + chunk).split(b"\n")
+        kept = parts.pop()
+        for part in parts:
+            text = decode(part.rstrip(b"\r"))
+            yield text.removeprefix("\ufeff") if first else text
+            first = False
+    if kept:
+        text = decode(kept.rstrip(b"\r"))
+        yield text.removeprefix("\ufeff") if first else text
+
+
+def parse(chunks: Iterable[bytes], path: str) -> Parsed:
+    """Recognise a member by its content and read all of it; an exception of ``chunks`` goes through (see ``damage``)."""
+    lines = lines_of(chunks)
+    head: list[str] = []
+    size = 0
+    for line in lines:
+        head.append(line)
+        size += len(line) + 1
+        if size >= SAMPLE_BYTES:
+            break
+    recognition = recognise(head, path)
+    parsed = Parsed(recognition.parser, recognition.why)
+    if recognition.parser is None:
+        parsed.lines = parsed.unparsed = len(head) + sum(1 for _ in lines)
+        return parsed
+    reader = recognition.parser.reader()
+    number = 0
+    current: Event | None = None
+
+    def every() -> Iterator[str]:
+        yield from head
+        yield from lines
+
+    for text in every():
+        number += 1
+        said = reader.read(text)
+        if isinstance(said, Event):
+            said.line, said.text = number, text
+            parsed.events.append(said)
+            current = said
+        elif said is Line.PART and current is not None:
+            current.span += 1
+        elif said is Line.UNKNOWN:
+            parsed.unparsed += 1
+            if len(parsed.unknown) < UNKNOWN_KEPT:
+                parsed.unknown.append((number, text))
+        else:
+            parsed.quiet += 1
+    parsed.lines = number
+    return parsed
