@@ -129,5 +129,5 @@ def frame(rows: Iterable[tuple[str, str, Event]]) -> pd.DataFrame:
     data["text"] = pd.array([e.text for _, _, e in rows], dtype="str")
     for name, (dtype, _) in VALUES.items():
         column = [e.values.get(name) for _, _, e in rows]
-        data[name] = pd.Categorical(column) if dtype == "category" else pd.array(column, dtype="Int64")
+        data[name] = pd.Categorical(column) if dtype == "category" else pd.Series(column, dtype="Int64")
     return pd.DataFrame(data)

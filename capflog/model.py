@@ -56,8 +56,8 @@ class Clock:
 class Record:
     """One log record put to an enrollment, or shown beside it.
 
-    ``step`` is the enrollment's step that the record shows ("call", "login", ...; None: it shows none); ``fault`` marks a
-    record that tells of the failure.
+    ``step`` is the enrollment's step that the record shows ("call", "login", ...; None: it shows none); ``fault``
+    marks a record that tells of the failure.
     """
 
     member: str
@@ -172,7 +172,7 @@ class Report:
 
 @dataclass(slots=True)
 class Row:
-    """One line of a device's timeline. ``mark``: "fault" for the line that tells of the failure, "cause" for evidence of
+    """One line of a device's timeline. ``mark``: "fault" for a line that tells of the failure, "cause" for evidence of
     its cause that stands outside the enrollment (a failed start of CES), else "".
     """
 

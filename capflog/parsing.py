@@ -1,7 +1,7 @@
 """What a parser is, how the one for a member is found, and the path that feeds it.
 
-A parser knows the grammar of one kind of log and nothing else: not clocks, not what becomes of a phone, not causes. It is
-found by the entry point group ``capflog.parsers``; the engine imports none by name.
+A parser knows the grammar of one kind of log and nothing else: not clocks, not what becomes of a phone, not causes.
+It is found by the entry point group ``capflog.parsers``; the engine imports none by name.
 """
 
 from __future__ import annotations
@@ -103,9 +103,7 @@ def recognise(lines: Sequence[str], path: str) -> Recognition:
     for parser in parsers():
         weight, hits = 0, Counter[str]()
         for line in shown:
-            match = max(
-                (s for s in parser.signatures if s.pattern.search(line)), key=lambda s: s.weight, default=None
-            )
+            match = max((s for s in parser.signatures if s.pattern.search(line)), key=lambda s: s.weight, default=None)
             if match is not None:
                 weight += match.weight
                 hits[match.what] += 1
@@ -205,7 +203,7 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def parse(chunks: Iterable[bytes], path: str) -> Parsed:
-    """Recognise a member by its content and read all of it; an exception of ``chunks`` goes through (see ``damage``)."""
+    """Recognise a member by its content and read all of it; an exception of ``chunks`` goes through."""
     lines = lines_of(chunks)
     head: list[str] = []
     size = 0

@@ -1,0 +1,197 @@
+"""CAPF's attempts to enroll, and whose line each line of its trace is: by ids and the order of lines, before any clock.
+
+The trace names the device in the prefix ``<session>:<DEVICE>:`` of most lines. The lines between them that name none
+(``SetOperationStatus``, ``MsgType : CAPF_MSG_END_SESSION``) belong to the attempt that alone is under way around them.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+DAY_MS = 86_400_000
+
+#: A step back of the time of day by more than this is midnight; a smaller one is several threads writing. (ms)
+MIDNIGHT_STEP = DAY_MS // 2
+
+#: Silence after which a line of the same device no longer belongs to its last attempt. (ms)
+SILENCE = 60_000
+
+#: How long after an attempt's last line a line that names no device may still be its own. (ms)
+AFTERMATH = 2_000
+
+
+def rotation_key(member: str) -> tuple[str, tuple[tuple[int, str], ...]]:
+    """Order rotated files as they were written: by folder, then by the numbers in the name as numbers."""
+    folder, _, name = member.rpartition("/")
+    parts = tuple((int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name))
+    return folder, parts
+
+
+@dataclass(slots=True)
+class Trace:
+    """CAPF's rows in the order in which they were written, each with its time in ms since the first day's midnight."""
+
+    rows: np.ndarray
+    unrolled: np.ndarray
+
+
+def unroll(table: pd.DataFrame) -> Trace:
+    """Put CAPF's rows in order and count the midnights between them.
+
+    A first stamp of a file before the last of the one before it means that a midnight lay between (or that the files
+    overlap by less than :data:`SILENCE`).
+    """
+    source = (table["source"] == "capf").to_numpy()
+    indices = np.flatnonzero(source)
+    if not len(indices):
+        return Trace(indices, np.zeros(0, dtype=np.int64))
+    stamps = table["stamp"].to_numpy(dtype="float64", na_value=np.nan)
+    names = table["member"].cat.categories
+    codes = table["member"].cat.codes.to_numpy()
+    members = sorted({int(codes[i]) for i in indices}, key=lambda code: rotation_key(str(names[code])))
+    rows: list[int] = []
+    unrolled: list[int] = []
+    day, last = 0, None
+    for code in members:
+        first = True
+        for i in indices[codes[indices] == code]:
+            stamp = stamps[i]
+            if np.isnan(stamp):
+                continue
+            if last is not None:
+                back = last - stamp
+                if back > MIDNIGHT_STEP or (first and back > SILENCE):
+                    day += 1
+                elif back < -MIDNIGHT_STEP and not first and day:
+                    # A straggler from before midnight, written after it.
+                    rows.append(int(i))
+                    unrolled.append(int(stamp) + (day - 1) * DAY_MS)
+                    continue
+            rows.append(int(i))
+            unrolled.append(int(stamp) + day * DAY_MS)
+            last, first = stamp, False
+    return Trace(np.array(rows, dtype=np.int64), np.array(unrolled, dtype=np.int64))
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt of a device; its numbers are positions in ``Trace.rows``, not rows of the table.
+
+    ``first`` is where the enrollment starts: CAPF's decision or its call, whichever is first.
+    """
+
+    device: str
+    session: str | None
+    first: int
+    call: int | None = None
+    result: int | None = None
+    lines: dict[int, Literal["certain", "likely"]] = field(default_factory=dict)
+
+
+def find_attempts(table: pd.DataFrame, trace: Trace) -> list[Attempt]:
+    """Find the attempts in CAPF's trace and give each of its lines to one of them, or to none."""
+    kinds = table["kind"].astype(object).to_numpy()[trace.rows]
+    devices = table["device"].astype(object).to_numpy()[trace.rows]
+    sessions = table["session"].astype(object).to_numpy()[trace.rows]
+    attempts: list[Attempt] = []
+    current: dict[str, Attempt] = {}
+    last_line: dict[str, int] = {}
+    named: list[int] = []
+    owner: dict[int, Attempt | None] = {}
+    for p in range(len(trace.rows)):
+        device = devices[p]
+        if not isinstance(device, str):
+            continue
+        named.append(p)
+        kind, session = kinds[p], sessions[p] if isinstance(sessions[p], str) else None
+        attempt = current.get(device)
+        if attempt is not None:
+            silent = trace.unrolled[p] - trace.unrolled[last_line[device]]
+            other = session is not None and attempt.session is not None and session != attempt.session
+            waiting = attempt.call is not None and attempt.result is None
+            if other or (silent > SILENCE and not (waiting and kind == "est.enroll.result")):
+                attempt = None
+        if kind == "est.enroll.mode" or (kind == "est.enroll.call" and (attempt is None or attempt.call is not None)):
+            attempt = Attempt(device, session, p)
+            attempts.append(attempt)
+        elif kind in ("est.enroll.result", "est.enroll.return") and attempt is None:
+            # The trace begins in the middle of this attempt.
+            attempt = Attempt(device, session, p)
+            attempts.append(attempt)
+        if attempt is None:
+            current.pop(device, None)
+            owner[p] = None
+            continue
+        if kind == "est.enroll.call":
+            attempt.call = p
+        elif kind in ("est.enroll.result", "est.enroll.return") and attempt.result is None:
+            attempt.result = p
+        attempt.session = attempt.session or session
+        attempt.lines[p] = "certain"
+        current[device] = attempt
+        last_line[device] = p
+        owner[p] = attempt
+    ends = table["message"].astype(object).to_numpy()[trace.rows] == "END_SESSION"
+    _give_unnamed(trace, ends, devices, named, owner, attempts)
+    return attempts
+
+
+def _give_unnamed(
+    trace: Trace,
+    ends: np.ndarray,
+    devices: Sequence[object],
+    named: list[int],
+    owner: dict[int, Attempt | None],
+    attempts: list[Attempt],
+) -> None:
+    """Give the lines that name no device to the attempt around them: certain where no other is under way."""
+    if not attempts:
+        return
+    spans = sorted((min(a.lines), max(a.lines)) for a in attempts)
+    starts = [s for s, _ in spans]
+    longest = max(e - s for s, e in spans)
+
+    def under_way(p: int) -> int:
+        """Count the attempts whose first and last named line lie around ``p``, or just before it."""
+        count = 0
+        k = bisect_right(starts, p) - 1
+        while k >= 0 and starts[k] >= p - longest - 1000:
+            start, end = spans[k]
+            if start <= p <= end or (end < p and trace.unrolled[p] - trace.unrolled[end] <= AFTERMATH):
+                count += 1
+            k -= 1
+        return count
+
+    ended: set[int] = set()
+    for p in range(len(trace.rows)):
+        if isinstance(devices[p], str):
+            continue
+        k = bisect_right(named, p)
+        before = owner.get(named[k - 1]) if k else None
+        if before is None or id(before) in ended:
+            continue
+        last = max(q for q in before.lines if q < p) if before.lines else p
+        within = p < max(before.lines)
+        after = owner.get(named[k]) if k < len(named) else None
+        alone = under_way(p) == 1
+        if within:
+            if after is before:
+                before.lines[p] = "certain" if alone else "likely"
+        elif trace.unrolled[p] - trace.unrolled[last] <= AFTERMATH:
+            apart = trace.unrolled[named[k]] - trace.unrolled[p] if k < len(named) else AFTERMATH
+            if alone and apart > 0:
+                before.lines[p] = "certain"
+            elif ends[p] and trace.unrolled[p] == trace.unrolled[last]:
+                before.lines[p] = "likely"
+        if ends[p] and not within:
+            ended.add(id(before))

@@ -1,0 +1,383 @@
+"""The commands: arguments in, one call, one report out. What they need is imported where they need it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from capflog import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from capflog.analysis import Analysis
+    from capflog.model import Report, Timeline
+    from capflog.rulebook import Rule, Rulebook
+
+#: Exit statuses: done; a finding fails the gate; nothing could be read, or a wrong call.
+OK, FAILED, UNUSABLE = 0, 1, 2
+
+#: How wide text is where no terminal says it.
+PIPED_WIDTH = 80
+
+_bundles = click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True)
+
+
+def _store_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command that writes the store."""
+    command = click.option("--no-store", is_flag=True, help="Keep nothing of this analysis.")(command)
+    return _store_option(command)
+
+
+_store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    envvar="CAPFLOG_STORE",
+    help="Where analyses are kept: a folder or a .db file.  [env: CAPFLOG_STORE; default: the user's data folder]",
+)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 done; 1 'check' found something; 2 nothing could be read, or a wrong call.",
+)
+@click.version_option(__version__, prog_name="capflog", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Find out why Cisco IP phones do not get their certificates (CAPF Online CA).
+
+    BUNDLE is a zip or tar, a folder, a log file, or - for standard input; several are read as one. What a file is, its
+    content says: CAPF trace, CiscoRA log, NGINX error.log, IIS W3C log, HTTP.sys error log.
+
+    \b
+      capflog analyze bundle.zip           what is wrong, why, the lines that prove it, what to do
+      capflog timeline SEP74A02FC0A675     everything that happened to one phone, over all logs
+      capflog check bundle.zip             the same analysis as a gate in CI
+      capflog explain EST_ERR_AUTH_FAIL    what a code means here, and what to do
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line; a failure ends in one line on standard error, never in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # Text that the terminal's encoding lacks is escaped, not raised.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:
+        _say("interrupted")
+        status = 130
+    except click.ClickException as error:
+        error.show()
+        status = UNUSABLE
+    except click.exceptions.Exit as done:
+        status = done.exit_code
+    except BrokenPipeError:
+        # Whoever read this has enough of it (| head). Python would complain once more while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = OK
+    except MemoryError:
+        _say("there is not enough memory for this bundle")
+        status = UNUSABLE
+    sys.exit(status if isinstance(status, int) else OK)
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What standard output can show."""
+
+    width: int
+    color: bool
+    unicode: bool
+
+    def __call__(self) -> dict[str, Any]:
+        """Give the arguments of the text reports."""
+        return {"width": self.width, "color": self.color, "unicode": self.unicode}
+
+
+def _screen() -> Screen:
+    import shutil  # noqa: PLC0415
+
+    terminal = sys.stdout.isatty()
+    columns = os.environ.get("COLUMNS", "")
+    told = terminal or columns.isdigit()
+    width = shutil.get_terminal_size((PIPED_WIDTH, 24)).columns if told else PIPED_WIDTH
+    color = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    return Screen(max(width, 40), color, encoding.startswith("utf"))
+
+
+def _say(message: str) -> None:
+    """Tell something on standard error, in one line."""
+    from capflog.safe_text import visible  # noqa: PLC0415
+
+    encoding = (sys.stderr.encoding or "ascii").lower()
+    click.echo(f"capflog: {visible(message, ascii=not encoding.startswith('utf'))}", err=True)
+
+
+def _stop(message: str) -> NoReturn:
+    _say(message)
+    raise click.exceptions.Exit(UNUSABLE)
+
+
+def _print(text: str) -> None:
+    """Write a result to standard output."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def _analyze(bundles: Sequence[str]) -> Analysis:
+    from capflog.analysis import analyze  # noqa: PLC0415  (pandas is behind it)
+    from capflog.bundle import BundleError  # noqa: PLC0415
+
+    rulebook = _rulebook()
+    try:
+        return analyze(bundles, sys.stdin.buffer if "-" in bundles else None, rulebook)
+    except BundleError as error:
+        _stop(str(error))
+
+
+def _rulebook() -> Rulebook:
+    from capflog.rulebook import builtin  # noqa: PLC0415
+
+    book = builtin()
+    for error in book.errors:
+        _say(f"rule left out: {error}")
+    return book
+
+
+def _damage(report: Report) -> None:
+    """Name on standard error what could not be read; the report names it too."""
+    for member in report.members:
+        if member.status in ("partial", "unreadable") and member.reason:
+            _say(f"{member.member}: {member.reason}")
+
+
+def _keep(analysis: Analysis, store: Path | None) -> None:
+    """Keep an analysis in the store; a store that cannot be used costs a line, not the analysis."""
+    from capflog.reports import json as json_report  # noqa: PLC0415
+    from capflog.store import Store, StoreProblem  # noqa: PLC0415
+    from capflog.timelines import timelines  # noqa: PLC0415
+
+    try:
+        with Store.open(store, create=True) as kept:
+            kept.save(json_report.dumps(analysis.report), analysis.report.bundle, timelines(analysis))
+            notices = kept.notices
+    except StoreProblem as problem:
+        notices = [f"this analysis is not kept: {problem}"]
+    for notice in notices:
+        _say(notice)
+
+
+@cli.command()
+@_bundles
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_store_options
+def analyze(bundles: tuple[str, ...], form: str, store: Path | None, no_store: bool) -> None:
+    """Read BUNDLE and tell what is wrong, why, the lines that prove it, and what to do.
+
+    \b
+      capflog analyze bundle.zip
+      capflog analyze capf00000001.txt.gz nginx00000001.txt u_ex190116.log
+      ssh host cat bundle.tar.gz | capflog analyze - --format json
+    """
+    analysis = _analyze(bundles)
+    report = analysis.report
+    _damage(report)
+    if not no_store:
+        _keep(analysis, store)
+    if form == "json":
+        from capflog.reports import json as json_report  # noqa: PLC0415
+
+        _print(json_report.dumps(report))
+        return
+    from capflog.reports import terminal  # noqa: PLC0415
+
+    _print(terminal.render(report, **_screen()(), zone_offset=analysis.alignment.display_zone))
+
+
+@cli.command()
+@_bundles
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "info"]),
+    default="error",
+    show_default=True,
+    help="The least severe finding that fails the gate.",
+)
+@_store_options
+def check(bundles: tuple[str, ...], form: str, fail_on: str, store: Path | None, no_store: bool) -> None:
+    """Analyze BUNDLE as a gate: exit status 1 where a finding is at or above --fail-on.
+
+    \b
+      capflog check bundle.zip || echo "CES is not well"
+    """
+    analysis = _analyze(bundles)
+    report = analysis.report
+    _damage(report)
+    if not no_store:
+        _keep(analysis, store)
+    levels = ("error", "warning", "info")
+    failing = [f for f in report.findings if levels.index(f.severity) <= levels.index(fail_on)]
+    if form == "json":
+        from capflog.reports import json as json_report  # noqa: PLC0415
+
+        _print(json_report.dumps(report))
+    else:
+        from capflog.reports import gate  # noqa: PLC0415
+
+        _print(gate.render(report, failing, fail_on=fail_on, **_screen()()))
+    if failing:
+        raise click.exceptions.Exit(FAILED)
+
+
+@cli.command()
+@click.argument("device")
+@click.argument("bundles", metavar="[BUNDLE...]", nargs=-1)
+@_store_option
+def timeline(device: str, bundles: tuple[str, ...], store: Path | None) -> None:
+    """Show everything that happened to DEVICE, over all logs, on one clock.
+
+    DEVICE is a name, a name with *, or a MAC address in any spelling. Without BUNDLE it is asked of what was analyzed
+    last.
+
+    \b
+      capflog timeline SEP74A02FC0A675
+      capflog timeline 74:a0:2f:c0:a6:75 bundle.zip
+      capflog timeline 'CSF*'
+    """
+    from capflog.reports import timeline as timeline_report  # noqa: PLC0415
+    from capflog.timelines import UnknownDeviceError  # noqa: PLC0415
+
+    screen = _screen()
+    try:
+        found = _timelines_of(device, bundles, store)
+    except UnknownDeviceError as error:
+        _stop(str(error))
+    for number, one in enumerate(found):
+        if number:
+            _print("")
+        _print(timeline_report.render(one, **screen()))
+
+
+def _timelines_of(device: str, bundles: Sequence[str], store: Path | None) -> list[Timeline]:
+    from capflog.timelines import match_devices, names, timelines  # noqa: PLC0415
+
+    if bundles:
+        analysis = _analyze(bundles)
+        _damage(analysis.report)
+        return list(timelines(analysis, match_devices(device, names(analysis))))
+    from capflog.store import Store, StoreProblem  # noqa: PLC0415
+
+    nothing = "nothing has been analyzed yet: run 'capflog analyze BUNDLE' first, or name the bundle here"
+    try:
+        with Store.open(store, create=False) as kept:
+            run = kept.latest()
+            found = []
+            if run is not None:
+                wanted = match_devices(device, kept.devices(run.id))
+                found = [one for name in wanted if (one := kept.timeline(run.id, name)) is not None]
+            for notice in kept.notices:
+                _say(notice)
+    except StoreProblem as problem:
+        _stop(str(problem))
+    if run is None:
+        _stop(nothing)
+    return found
+
+
+@cli.command()
+@_bundles
+def inspect(bundles: tuple[str, ...]) -> None:
+    """List every member of BUNDLE: what it was taken for and why, its lines, events, unknown lines and times."""
+    from capflog.reports import inspect as inspect_report  # noqa: PLC0415
+
+    analysis = _analyze(bundles)
+    _damage(analysis.report)
+    _print(inspect_report.render(analysis.report, **_screen()()))
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of the report that --format json gives."""
+    from importlib.resources import files  # noqa: PLC0415
+
+    _print(files("capflog").joinpath("report.schema.json").read_text(encoding="utf-8"))
+
+
+@cli.command()
+@click.argument("rule_id", metavar="ID")
+def rule(rule_id: str) -> None:
+    """Show one rule: what the cause is, how it is recognised, what to do.
+
+    \b
+      capflog rule ca-dns-failure
+    """
+    import difflib  # noqa: PLC0415
+
+    from capflog.reports import rules as rules_report  # noqa: PLC0415
+
+    known: dict[str, Rule] = _rulebook().rules
+    found = known.get(rule_id.lower())
+    if found is None:
+        near = difflib.get_close_matches(rule_id.lower(), sorted(known), n=3)
+        offer = f"did you mean {', '.join(near)}?" if near else "'capflog rules' lists them"
+        _stop(f"{rule_id}: no such rule; {offer}")
+    _print(rules_report.render_rule(found, **_screen()()))
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def rules(context: click.Context) -> None:
+    """List every rule; 'rules test' runs their cases."""
+    if context.invoked_subcommand is not None:
+        return
+    from capflog.reports import rules as rules_report  # noqa: PLC0415
+
+    _print(rules_report.render_rules(list(_rulebook().rules.values()), **_screen()()))
+
+
+@rules.command(name="test")
+def rules_test() -> None:
+    """Run the cases of every rule: lines on which it must speak, and lines on which it must not."""
+    from capflog.rulecases import run_cases  # noqa: PLC0415
+
+    book = _rulebook()
+    outcomes = list(run_cases(book))
+    wrong = [outcome for outcome in outcomes if outcome.wrong]
+    for outcome in wrong:
+        _print(f"{outcome.rule}: {outcome.case}: {outcome.wrong}")
+    _print(f"{len(book.rules)} rules, {len(outcomes)} cases, {len(wrong)} wrong")
+    if wrong or book.errors:
+        raise click.exceptions.Exit(FAILED)
+
+
+@cli.command()
+@click.argument("code")
+def explain(code: str) -> None:
+    """Tell what a code means in this feature, and what to do.
+
+    \b
+      capflog explain EST_ERR_AUTH_FAIL
+      capflog explain 22
+      capflog explain curl:60
+      capflog explain iis:401.1.2148074254
+    """
+    from capflog import codes  # noqa: PLC0415
+    from capflog.reports import rules as rules_report  # noqa: PLC0415
+
+    try:
+        found = codes.explain(code)
+    except LookupError as error:
+        _stop(str(error.args[0]))
+    screen = _screen()
+    for number, explanation in enumerate(found):
+        if number:
+            _print("")
+        _print(rules_report.render_explanation(explanation, **screen()))

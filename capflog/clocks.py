@@ -1,0 +1,521 @@
+"""One clock: the date of CAPF's lines, the node's zone, the time of CiscoRA's lines and the offset of IIS.
+
+The reference is the CUCM node's clock, which CAPF and NGINX share. Stamps as logged are never changed; :func:`align`
+fills the table's ``time``, ``earliest`` and ``latest``:
+
+- the zone is read off libEST's ``log_access`` records, or taken from the match with IIS (whole quarters of an hour);
+- the date of CAPF's lines comes from lines of CES or IIS in its attempts, else from hints, and then is assumed;
+- the offset of IIS is the one interval that most pairs of a line there and a line here agree on (Marzullo 1984);
+- a record without a stamp lies between its neighbours, or has the time of its twin in error.log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from capflog.attempts import DAY_MS, Attempt, Trace
+from capflog.model import Clock, Quality
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from capflog.starts import Start
+
+#: No time: numpy's NaT seen as an integer.
+NONE = np.iinfo(np.int64).min
+
+#: Zones are whole quarters of an hour (IANA time zone database); local minus UTC lies between these. (ms)
+QUARTER_MS = 900_000
+ZONE_MIN, ZONE_MAX = -12 * 3_600_000, 14 * 3_600_000
+
+#: Bounds closer than this make a time to show; farther apart a record has bounds alone. (ms)
+NARROW_MS = 2_000
+
+#: How many pairs of lines are compared at the most when the offset of IIS is sought.
+PAIRS_MAX = 4_000_000
+
+
+@dataclass(slots=True)
+class Dated:
+    """When a member was last changed, as its container tells it. ``local``: without a zone (zip)."""
+
+    modified: datetime | None
+    local: bool
+
+
+@dataclass(slots=True)
+class Alignment:
+    """What was found out: the clocks for the report, the node's zone (s), the shift of IIS (ms), CAPF's times."""
+
+    clocks: list[Clock]
+    zone: int
+    zone_known: bool
+    iis_known: bool
+    capf_at: np.ndarray
+    """Node's local time of each line of the trace, in ms since 1970."""
+    display_zone: int | None = None
+    sources: set[str] = field(default_factory=set)
+
+
+def _ints(table: pd.DataFrame, column: str) -> np.ndarray:
+    return table[column].to_numpy(dtype="int64", na_value=NONE)
+
+
+def align(
+    table: pd.DataFrame,
+    trace: Trace,
+    attempts: Sequence[Attempt],
+    starts: Sequence[Start],
+    dated: Mapping[str, Dated],
+) -> Alignment:
+    """Put every event on the reference clock; fills ``time``, ``earliest`` and ``latest`` of the table."""
+    kinds = table["kind"].astype(object).to_numpy()
+    source = table["source"].astype(object).to_numpy()
+    stamp = _ints(table, "stamp")
+    function = table["function"].astype(object).to_numpy()
+    url = table["url"].astype(object).to_numpy()
+    log = _Log(table, kinds, source, stamp, function, url, _ints(table, "utc"), _ints(table, "zone"))
+
+    zones = log.zones()
+    zone = zones[0] if zones else None
+    windows = _windows(trace, attempts)
+    date, date_basis, date_known = _date_by_ces(log, trace, windows)
+    lo, hi, matched, of = NONE, NONE, 0, 0
+    if date is None and len(trace.rows):
+        date, date_basis = _date_by_iis(log, windows, zone)
+        date_known = date is not None
+    if date is None and len(trace.rows):
+        date, date_basis = _date_by_hints(log, trace, dated)
+    shift = date if date is not None else 0
+    lo, hi, matched, of = _iis_delta(log, windows + shift if len(windows) else windows, zone)
+    zone_known = zone is not None
+    zone_basis = "log_access carries " + _zone_name(zone) if zone is not None else ""
+    if zone is None and matched:
+        zone = -round((lo + hi) / 2 / QUARTER_MS) * QUARTER_MS // 1000
+        zone_known = True
+        zone_basis = f"{_zone_name(zone)}, taken from the match with IIS"
+    if zone is None:
+        zone = 0
+        zone_basis = "nothing in the bundle tells the node's zone: its stamps stand as if they were UTC"
+    offset = (lo + zone * 1000, hi + zone * 1000) if matched else None
+
+    capf_at = trace.unrolled + shift
+    time, earliest, latest = (np.full(len(table), NONE, dtype=np.int64) for _ in range(3))
+    utc = capf_at - zone * 1000
+    time[trace.rows] = earliest[trace.rows] = latest[trace.rows] = utc
+    _place_nginx(log, zone, time, earliest, latest)
+    _place_iis(log, offset, time, earliest, latest)
+    _place_ciscora(log, starts, time, earliest, latest)
+    for name, values in (("time", time), ("earliest", earliest), ("latest", latest)):
+        table[name] = _datetimes(values)
+
+    clocks = _clocks(
+        log, zone, zone_known, zone_basis, date_known, date_basis, offset, matched, of, bool(len(trace.rows))
+    )
+    return Alignment(
+        clocks,
+        zone,
+        zone_known,
+        offset is not None,
+        capf_at,
+        zone if zone_known else None,
+        {str(s) for s in set(source)},
+    )
+
+
+def _datetimes(values: np.ndarray) -> pd.Series:
+    import pandas as pd  # noqa: PLC0415
+
+    return pd.Series(values.view("datetime64[ms]")).dt.tz_localize("UTC")
+
+
+@dataclass(slots=True)
+class _Log:
+    """The table's columns that the clocks need, as arrays."""
+
+    table: pd.DataFrame
+    kind: np.ndarray
+    source: np.ndarray
+    stamp: np.ndarray
+    function: np.ndarray
+    url: np.ndarray
+    utc: np.ndarray
+    zone: np.ndarray
+
+    def of(self, source: str) -> np.ndarray:
+        return np.flatnonzero(self.source == source)
+
+    def zones(self) -> list[int]:
+        """List the zones that libEST's access records carry, most frequent first, in s."""
+        rows = np.flatnonzero((self.kind == "est.access") & (self.zone != NONE))
+        return [int(z) for z, _ in Counter(self.zone[rows].tolist()).most_common()]
+
+    def ces_moments(self) -> np.ndarray:
+        """Node's local times at which CES was at work on a request, in ms, sorted."""
+        nginx = self.source == "nginx"
+        at_work = np.isin(self.kind, ["curl.ok", "curl.failed", "curl.data"])
+        stamped = self.stamp[nginx & at_work & (self.stamp != NONE)]
+        access = nginx & (self.kind == "est.access") & (self.utc != NONE)
+        return np.sort(np.concatenate([stamped, self.utc[access] + self.zone[access] * 1000]))
+
+    def starts_of_capf(self, trace: Trace) -> np.ndarray:
+        """Windows (n, 2) from CAPF's reading of its parameters to its report that CES was started, in trace ms."""
+        windows = []
+        begun = None
+        for p, row in enumerate(trace.rows):
+            kind = self.kind[row]
+            if kind in ("capf.init", "capf.param"):
+                begun = begun if begun is not None else trace.unrolled[p]
+            elif kind == "ces.start.requested":
+                if begun is not None:
+                    windows.append((begun, trace.unrolled[p]))
+                begun = None
+        return np.array(windows, dtype=np.int64).reshape(-1, 2)
+
+    def iis(self, step: str) -> np.ndarray:
+        """Stamps of CES's requests of one kind that IIS answered well, in ms."""
+        rows = self.table["source"] == "iis"
+        agent = self.table["agent"].astype(object)
+        status = self.table["status"].to_numpy(dtype="float64", na_value=np.nan)
+        mine = (rows & (agent.isna() | agent.str.startswith("CiscoRA", na=False))).to_numpy()
+        paths = {"login": r"/certsrv/?$", "form": "certrqxt", "chain": r"certnew\.p7b", "certificate": r"certnew\.cer"}
+        path = self.table["url"].astype("object").str.contains(paths[step], case=False, regex=True, na=False).to_numpy()
+        good = (status >= 200) & (status < 400)
+        return np.unique(self.stamp[mine & path & good])
+
+
+def _windows(trace: Trace, attempts: Sequence[Attempt]) -> np.ndarray:
+    """Give (n, 2): the call and the answer of each attempt that has both, in trace ms."""
+    out = [
+        (trace.unrolled[attempt.call], trace.unrolled[attempt.result])
+        for attempt in attempts
+        if attempt.call is not None and attempt.result is not None
+    ]
+    return np.array(out, dtype=np.int64).reshape(-1, 2)
+
+
+def _zone_name(seconds: int) -> str:
+    sign = "-" if seconds < 0 else "+"
+    minutes = abs(seconds) // 60
+    return f"UTC{sign}{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def _midnight(ms: int) -> int:
+    return ms // DAY_MS * DAY_MS
+
+
+def _hits(windows: np.ndarray, moments: np.ndarray, before: int, after: int) -> int:
+    """Count the windows that hold at least one of the (sorted) moments, widened by ``before`` and ``after`` ms."""
+    left = np.searchsorted(moments, windows[:, 0] - before, side="left")
+    right = np.searchsorted(moments, windows[:, 1] + after, side="right")
+    return int((right > left).sum())
+
+
+def _date_by_ces(log: _Log, trace: Trace, windows: np.ndarray) -> tuple[int | None, str, bool]:
+    """Find the date of the trace's first day by CES's lines that fall into CAPF's attempts and starts."""
+    moments = log.ces_moments()
+    if not len(moments) or not len(trace.rows):
+        return None, "", False
+    starts = log.starts_of_capf(trace)
+    days = range(-1, int(trace.unrolled[-1] // DAY_MS) + 2)
+    candidates = sorted({int(m) * DAY_MS - d * DAY_MS for m in np.unique(moments // DAY_MS) for d in days})
+    best = max(
+        candidates,
+        key=lambda day: (_hits(windows + day, moments, 1000, 2000) + _hits(starts + day, moments, 5000, 5000), day),
+    )
+    found = _hits(windows + best, moments, 1000, 2000) + _hits(starts + best, moments, 5000, 5000)
+    if not found:
+        return None, "", False
+    return best, f"date by {found} of {len(windows) + len(starts)} attempts and starts that error.log shows too", True
+
+
+def _date_by_iis(log: _Log, windows: np.ndarray, zone: int | None) -> tuple[int | None, str]:
+    """Find the date by IIS's requests, with the zone if it is known, else within what zones there are."""
+    certificates = log.iis("certificate")
+    first = certificates if len(certificates) else log.iis("login")
+    if not len(first) or not len(windows):
+        return None, ""
+    base = _midnight(int(first[0]))
+    lo, hi, matched, of = _iis_delta(log, windows + base, None, any_day=True)
+    if not matched:
+        return None, ""
+    wanted = -zone * 1000 if zone is not None else 0
+    middle = (lo + hi) / 2
+
+    def strange(day: int) -> tuple[bool, float]:
+        delta = middle - day * DAY_MS
+        return not -ZONE_MAX - QUARTER_MS <= delta <= -ZONE_MIN + QUARTER_MS, abs(delta - wanted)
+
+    days = min(range(-400, 401), key=strange)
+    return base + days * DAY_MS, f"date by {matched} of {of} enrollments that IIS shows too"
+
+
+def _date_by_hints(log: _Log, trace: Trace, dated: Mapping[str, Dated]) -> tuple[int, str]:
+    """Assume the date: the last day that the bundle's own times allow."""
+    last = int(trace.unrolled.max())
+    bounds: list[tuple[int, str]] = []
+    others = log.stamp[np.isin(log.source, ["nginx", "iis"]) & (log.stamp != NONE)]
+    if len(others):
+        return _midnight(int(others.max())) - _midnight(last), "date assumed: the last day of the other logs"
+    codes = log.table["member"].astype(object).to_numpy()
+    members = codes[trace.rows].astype(str)
+    for member in sorted(set(members)):
+        own_last = int(trace.unrolled[members == member].max())
+        folder = re.search(r"(\d{4})-(\d\d)-(\d\d)_(\d\d)-(\d\d)-(\d\d)(?=/)", member)
+        if folder:
+            try:
+                when = datetime(*(int(g) for g in folder.groups()), tzinfo=UTC)  # type: ignore[misc,arg-type]
+            except ValueError:
+                pass
+            else:
+                bounds.append((_last_midnight(_ms(when), own_last), "the folder that the trace was collected into"))
+        mark = dated.get(member)
+        if mark is not None and mark.modified is not None:
+            bounds.append((_last_midnight(_ms(mark.modified), own_last), "the trace file's own time"))
+    wishes = log.table.loc[log.table["parameter"] == "operation_should_finish_by", "value"].astype(str)
+    for wish in wishes:
+        found = re.fullmatch(r"(\d{4}):(\d\d):(\d\d):(\d\d):(\d\d)", wish.strip())
+        if found:
+            try:
+                when = datetime(*(int(g) for g in found.groups()), tzinfo=UTC)  # type: ignore[misc,arg-type]
+            except ValueError:
+                continue
+            bounds.append((_last_midnight(_ms(when), last), "'Operation Should Finish By'"))
+    if not bounds:
+        return -_midnight(last), "date assumed: nothing in the bundle tells it, 1970-01-01 stands for it"
+    day, basis = min(bounds)
+    return day, f"date assumed: the last day that {basis} allows"
+
+
+def _last_midnight(bound: int, last: int) -> int:
+    """Give the latest midnight for the trace's first day by which a line at ``last`` is not after ``bound``, in ms.
+
+    A file's time may be a moment before its last line's stamp: a zip keeps even seconds only.
+    """
+    return _midnight(bound + 3000 - last)
+
+
+def _ms(when: datetime) -> int:
+    aware = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+    return int((aware - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1))
+
+
+def _iis_delta(log: _Log, windows: np.ndarray, zone: int | None, *, any_day: bool = False) -> tuple[int, int, int, int]:
+    """Find what IIS's stamp is ahead of the node's local time: (lowest, highest, matches, of how many), in ms."""
+    pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for step, name in (("login", "login"), ("form", "navigate"), ("chain", "cacerts")):
+        there = log.iis(step)
+        here = [
+            i
+            for i in np.flatnonzero((log.source == "nginx") & (log.kind == "curl.ok") & (log.stamp != NONE))
+            if name in str(log.function[i])
+        ]
+        if len(there) and here:
+            at = log.stamp[here]
+            pairs.append((there, at, at + 1000))
+    certificates = log.iis("certificate")
+    if len(windows) and not pairs:
+        there = certificates if len(certificates) else log.iis("login")
+        if len(there):
+            pairs.append((there, windows[:, 0], windows[:, 1]))
+    elif len(windows) and len(certificates):
+        pairs.append((certificates, windows[:, 0], windows[:, 1]))
+    lows, highs, of = [], [], 0
+    for there, begin, end in pairs:
+        of += len(begin)
+        keep = np.linspace(0, len(begin) - 1, min(len(begin), max(1, PAIRS_MAX // len(there)))).astype(int)
+        low = (there[None, :] - end[keep][:, None]).ravel()
+        high = (there[None, :] + 1000 - begin[keep][:, None]).ravel()
+        lows.append(low)
+        highs.append(high)
+    if not lows:
+        return 0, 0, 0, of
+    low, high = np.concatenate(lows), np.concatenate(highs)
+    if not any_day:
+        if zone is None:
+            likely = (high >= -ZONE_MAX - QUARTER_MS) & (low <= -ZONE_MIN + QUARTER_MS)
+        else:
+            likely = (high >= -zone * 1000 - 2 * DAY_MS) & (low <= -zone * 1000 + 2 * DAY_MS)
+        low, high = low[likely], high[likely]
+    if not len(low):
+        return 0, 0, 0, of
+    lo, hi = _agreed(low, high, zone)
+    middle = (lo + hi) // 2
+    matched = 0
+    for there, begin, end in pairs:
+        left = np.searchsorted(there, begin + middle - 1000, side="left")
+        matched += int((np.searchsorted(there, end + middle, side="right") > left).sum())
+    return lo, hi, matched, of
+
+
+def _agreed(low: np.ndarray, high: np.ndarray, zone: int | None) -> tuple[int, int]:
+    """Find the interval that most of the intervals hold; of equals the one nearest to a zone."""
+    ends = np.concatenate([low, high])
+    steps = np.concatenate([np.ones(len(low), dtype=np.int64), -np.ones(len(high), dtype=np.int64)])
+    order = np.lexsort((-steps, ends))
+    ends, count = ends[order], np.cumsum(steps[order])
+    most = int(count.max())
+    best = np.flatnonzero(count[:-1] == most)
+    lo, hi = ends[best], ends[best + 1]
+    middle = (lo + hi) / 2
+    if zone is not None:
+        away = np.abs(middle + zone * 1000)
+    else:
+        away = np.abs(middle - np.round(middle / QUARTER_MS) * QUARTER_MS) + np.abs(middle) / 1e6
+    pick = int(np.argmin(away))
+    return int(lo[pick]), int(hi[pick])
+
+
+def _place_nginx(log: _Log, zone: int, time: np.ndarray, earliest: np.ndarray, latest: np.ndarray) -> None:
+    """Place NGINX's stamped records at their second and libEST's unstamped ones between their neighbours."""
+    rows = log.of("nginx")
+    if not len(rows):
+        return
+    codes = log.table["member"].cat.codes.to_numpy()
+    for member in np.unique(codes[rows]):
+        mine = rows[codes[rows] == member]
+        known = np.where(log.stamp[mine] != NONE, log.stamp[mine] - zone * 1000, NONE)
+        # A record's own time with its zone is when the request came in: it cannot have been written before.
+        received = np.where(log.utc[mine] != NONE, log.utc[mine], NONE)
+        floor = np.maximum.accumulate(np.maximum(known, received))
+        after = np.where(known != NONE, known + 999, np.iinfo(np.int64).max)
+        ceiling = np.minimum.accumulate(after[::-1])[::-1]
+        lead = _request_received(log, mine, received)
+        for k, row in enumerate(mine):
+            if known[k] != NONE:
+                time[row], earliest[row], latest[row] = known[k], known[k], known[k] + 999
+                continue
+            low = max(floor[k], lead[k])
+            high = ceiling[k] if ceiling[k] != np.iinfo(np.int64).max else NONE
+            if low == NONE and high == NONE:
+                continue
+            if low == NONE:
+                time[row] = high - 999
+            else:
+                time[row] = low
+            earliest[row], latest[row] = low, high if high == NONE or high >= low else NONE
+
+
+def _request_received(log: _Log, mine: np.ndarray, received: np.ndarray) -> np.ndarray:
+    """Give each libEST record of a request the time at which the request came in: its access record tells it later."""
+    lead = np.full(len(mine), NONE, dtype=np.int64)
+    pending: list[int] = []
+    for k, row in enumerate(mine):
+        kind = log.kind[row]
+        if kind == "est.shutdown":
+            pending = []
+        elif kind == "est.peer":
+            pending = [k]
+        elif isinstance(kind, str) and kind.startswith("est."):
+            pending.append(k)
+        if received[k] != NONE:
+            lead[pending] = received[k]
+            pending = []
+    return lead
+
+
+def _place_iis(
+    log: _Log, offset: tuple[int, int] | None, time: np.ndarray, earliest: np.ndarray, latest: np.ndarray
+) -> None:
+    """Place IIS's records on the node's clock: the stamp less the offset, within the second and the offset's bound."""
+    lo, hi = offset if offset is not None else (0, 0)
+    for source in ("iis", "httperr"):
+        rows = log.of(source)
+        rows = rows[log.stamp[rows] != NONE]
+        earliest[rows] = log.stamp[rows] - hi
+        latest[rows] = log.stamp[rows] + 999 - lo
+        time[rows] = log.stamp[rows] - round((lo + hi) / 2)
+
+
+def _place_ciscora(
+    log: _Log, starts: Sequence[Start], time: np.ndarray, earliest: np.ndarray, latest: np.ndarray
+) -> None:
+    """Give CiscoRA's lines the time of their twins in error.log, or bounds by CAPF's own account of the starts."""
+    asked: list[tuple[int, int]] = []
+    begun = None
+    for row in log.of("capf"):
+        if log.kind[row] in ("capf.init", "capf.param"):
+            begun = begun if begun is not None else int(time[row])
+        elif log.kind[row] == "ces.start.requested":
+            asked.append((begun if begun is not None else int(time[row]) - 120_000, int(time[row]) + 60_000))
+            begun = None
+    details = log.table["text"].astype(object).to_numpy()
+
+    def said(row: int) -> str:
+        return re.sub(r"^(?:nginx: \[\w+\] |\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: )", "", str(details[row]))
+
+    untold = 0
+    for start in reversed(starts):
+        if start.ciscora is None:
+            continue
+        rows = start.ciscora.rows
+        if start.nginx is not None:
+            twins: dict[str, list[int]] = {}
+            for row in start.nginx.rows:
+                twins.setdefault(said(row), []).append(row)
+            for row in rows:
+                twin = twins.get(said(row))
+                if twin:
+                    match = twin.pop(0) if len(twin) > 1 else twin[0]
+                    time[row], earliest[row], latest[row] = time[match], earliest[match], latest[match]
+            known = [int(t) for t in time[start.nginx.rows] if t != NONE]
+            low, high = (min(known), max(known) + 999) if known else (NONE, NONE)
+        elif untold < len(asked):
+            low, high = asked[len(asked) - 1 - untold]
+            untold += 1
+        else:
+            low, high = NONE, NONE
+        for row in rows:
+            if time[row] == NONE:
+                earliest[row], latest[row] = low, high
+                if low != NONE and high - low <= NARROW_MS:
+                    time[row] = low
+
+
+def _clocks(
+    log: _Log,
+    zone: int,
+    zone_known: bool,
+    zone_basis: str,
+    date_known: bool,
+    date_basis: str,
+    offset: tuple[int, int] | None,
+    matched: int,
+    of: int,
+    has_capf: bool,
+) -> list[Clock]:
+    """Describe each clock that stamped lines."""
+    members = log.table["member"].astype(object).to_numpy()
+    clocks = []
+
+    def stamped(source: str) -> list[str]:
+        rows = log.of(source)
+        return sorted({str(m) for m in members[rows[log.stamp[rows] != NONE]]})
+
+    if has_capf:
+        basis = "; ".join(part for part in (zone_basis, date_basis) if part)
+        assumed = not (zone_known and date_known)
+        clocks.append(Clock("capf", stamped("capf"), zone, 0.0, 0.0, "reference", assumed, basis))
+    if stamped("nginx"):
+        clocks.append(Clock("nginx", stamped("nginx"), zone, 0.0, 0.0, "reference", not zone_known, zone_basis))
+    for source in ("iis", "httperr"):
+        names = stamped(source)
+        if not names:
+            continue
+        if offset is None:
+            basis = "no request of CES here could be matched with a line of the CUCM node"
+            clocks.append(Clock(source, names, 0, None, None, "none", False, basis))
+            continue
+        middle, half = sum(offset) / 2000, (offset[1] - offset[0]) / 2000
+        quality: Quality = "good" if matched >= 5 and half <= 1.0 and matched * 2 >= of else "weak"
+        basis = f"matched {matched} of {of} requests with lines of the CUCM node"
+        clocks.append(Clock(source, names, 0, round(middle, 3), round(half, 3), quality, False, basis))
+    return clocks

@@ -1,0 +1,476 @@
+"""Rules over facts: what is wrong, how sure that is, whom it hits, and whether it is over.
+
+Each rule is asked of each *episode*: an enrollment, a start of CES, or lines of CES and CA that belong to no
+enrollment for sure. The most specific rule speaks; those that it supersedes are silent, and a rule of last resort
+speaks only where no other error does. An enrollment that CES never answered bears the cause of CES's last start before
+it, if that failed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from capflog.clocks import NONE
+from capflog.events import VALUES
+from capflog.model import Confidence, Evidence, Finding, Gap, Verdict
+from capflog.steps import Columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pandas as pd
+
+    from capflog.enrollments import Story
+    from capflog.rulebook import Rule, Rulebook
+    from capflog.starts import Start
+
+#: How many lines of evidence a finding carries; their number is told besides.
+EVIDENCE_KEPT = 12
+
+#: What CAPF is told where CES did not answer it at all (libEST client: read timeout, no connection, no TLS).
+UNANSWERED = frozenset({"EST_ERR_SSL_READ", "EST_ERR_IP_CONNECT", "EST_ERR_SSL_CONNECT"})
+
+_SURENESS: tuple[Confidence, ...] = ("possible", "likely", "certain")
+
+
+@dataclass(slots=True)
+class Spoken:
+    """One rule that spoke on one episode, and the rows that prove it."""
+
+    rule: Rule
+    rows: list[int]
+    confidence: Confidence
+    alternatives: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Episode:
+    """What the rules are asked of: rows in the order of time and a fact about the whole of it."""
+
+    rows: list[int]
+    fact: dict[str, Any] | None
+    story: Story | None = None
+    start: Start | None = None
+    likely: frozenset[int] = frozenset()
+    spoken: list[Spoken] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is an enrollment or a start that failed."""
+        if self.story is not None:
+            return self.story.outcome == "failed"
+        return self.start is not None and self.start.ok is False
+
+
+@dataclass(slots=True)
+class Diagnosis:
+    """Findings with the causes of each enrollment and start (by their positions in what was given)."""
+
+    findings: list[Finding]
+    causes_of_stories: list[list[str]]
+    causes_of_starts: list[list[str]]
+    cause_rows: list[list[int]]
+    """For each enrollment: rows outside of it that prove its cause (of a failed start)."""
+    verdict: Verdict
+
+
+class Facts:
+    """Makes the facts that conditions ask about out of the table's rows, each once."""
+
+    def __init__(self, table: pd.DataFrame, columns: Columns) -> None:
+        self._columns = columns
+        self._texts = table["text"].astype(object).to_numpy()
+        self._names = table["member"].astype(object).to_numpy()
+        self._kept: dict[int, dict[str, Any]] = {}
+        self._numbers = [name for name, (dtype, _) in VALUES.items() if dtype == "Int64"]
+        self._words = [name for name, (dtype, _) in VALUES.items() if dtype == "category"]
+
+    def of(self, row: int) -> dict[str, Any]:
+        """Give the fact of a row; values that it does not bear are absent."""
+        fact = self._kept.get(row)
+        if fact is None:
+            columns = self._columns
+            at = int(columns.time[row])
+            fact = {"kind": columns.kind[row], "at": None if at == NONE else at, "row": row}
+            fact["source"], fact["raw"] = columns.source[row], self._texts[row]
+            for name in (*self._words, "device", "session", "level"):
+                text = columns.text_of(name, row)
+                if text is not None:
+                    fact[name] = text
+            for name in self._numbers:
+                number = columns.integer(name, row)
+                if number is not None:
+                    fact[name] = number
+            if fact["kind"].startswith("est."):
+                error, _ = columns.est_error(row)
+                if error is not None:
+                    fact["error"] = error
+            self._kept[row] = fact
+        return fact
+
+    def text(self, row: int) -> str:
+        """Give the row's line as logged."""
+        return str(self._texts[row])
+
+    def member(self, row: int) -> str:
+        """Give the member that holds the row."""
+        return str(self._names[row])
+
+
+def in_order(columns: Columns, rows: Iterable[int]) -> list[int]:
+    """Sort rows by time; those without one by the bounds they have, and lines of one member in their order."""
+
+    def key(row: int) -> tuple[int, int, int]:
+        at = next((int(t[row]) for t in (columns.time, columns.earliest, columns.latest) if t[row] != NONE), NONE)
+        return at, int(columns.member[row]), int(columns.line[row])
+
+    return sorted(rows, key=key)
+
+
+def episodes_of(
+    columns: Columns, stories: Sequence[Story], starts: Sequence[Start], strays: Sequence[Sequence[int]]
+) -> list[Episode]:
+    """Make the episodes: enrollments first, then starts, then what belongs to none."""
+    episodes = []
+    for story in stories:
+        fact: dict[str, Any] = {"kind": "enrollment", "at": story.begin, "outcome": story.outcome}
+        if story.error is not None:
+            fact["error"] = story.error
+        if story.device is not None:
+            fact["device"] = story.device
+        if story.answered is not None:
+            fact["waited"] = (story.answered - story.begin) / 1000
+        likely = frozenset(row for row, sure in story.rows.items() if sure == "likely")
+        episodes.append(Episode(in_order(columns, story.rows), fact, story=story, likely=likely))
+    for start in starts:
+        outcome = {True: "ok", False: "failed", None: "unknown"}[start.ok]
+        fact = {"kind": "start", "at": None, "outcome": outcome}
+        episodes.append(Episode(start.rows, fact, start=start))
+    episodes += [Episode(in_order(columns, rows), None) for rows in strays]
+    return episodes
+
+
+def diagnose(
+    table: pd.DataFrame,
+    columns: Columns,
+    stories: Sequence[Story],
+    starts: Sequence[Start],
+    strays: Sequence[Sequence[int]],
+    rulebook: Rulebook,
+) -> Diagnosis:
+    """Ask every rule of every episode."""
+    facts = Facts(table, columns)
+    episodes = episodes_of(columns, stories, starts, strays)
+    rules = list(rulebook.rules.values())
+    for episode in episodes:
+        _ask(episode, facts, columns, rules)
+    of_stories = episodes[: len(stories)]
+    of_starts = episodes[len(stories) : len(stories) + len(starts)]
+    inherited = _inherit(columns, of_stories, of_starts)
+    findings = _findings(columns, facts, episodes, inherited)
+    causes = [_causes(e, inherited.get(i)) for i, e in enumerate(of_stories)]
+    rows = [[row for s in inherited[i].spoken for row in s.rows] if i in inherited else [] for i in range(len(stories))]
+    verdict = _verdict(columns, of_stories, of_starts, findings)
+    return Diagnosis(findings, causes, [_causes(e, None) for e in of_starts], rows, verdict)
+
+
+def _ask(episode: Episode, facts: Facts, columns: Columns, rules: Sequence[Rule]) -> None:
+    """Let the rules speak on one episode."""
+    kinds = {columns.kind[row] for row in episode.rows}
+    if episode.fact is not None:
+        kinds.add(episode.fact["kind"])
+    asked: list[dict[str, Any]] | None = None
+    spoken: list[Spoken] = []
+    for rule in rules:
+        for condition, sure in ((rule.condition, "certain"), (rule.likely_condition, "likely")):
+            if condition is None or (condition.mentioned and kinds.isdisjoint(condition.mentioned)):
+                continue
+            if asked is None:
+                asked = [facts.of(row) for row in episode.rows]
+                if episode.fact is not None:
+                    asked.append(episode.fact)
+            match = condition.match(asked)
+            if match is None:
+                continue
+            rows = [fact["row"] for fact in match if "row" in fact]
+            confidence: Confidence = "likely" if sure == "likely" or rule.status == "inferred" else "certain"
+            if rows and all(row in episode.likely for row in rows):
+                confidence = "likely"
+            spoken.append(Spoken(rule, rows, confidence))
+            break
+    firm = {s.rule.id for s in spoken if s.rule.severity == "error" and not s.rule.last_resort}
+    spoken = [s for s in spoken if not (s.rule.last_resort and firm)]
+    silenced = {name for s in spoken for name in s.rule.supersedes}
+    spoken = [s for s in spoken if s.rule.id not in silenced]
+    for one in spoken:
+        one.alternatives = [
+            other.rule.id
+            for other in spoken
+            if other is not one and other.rule.id in one.rule.alternatives and set(other.rows) & set(one.rows)
+        ]
+        if one.alternatives:
+            one.confidence = "possible"
+        shown = [row for row in episode.rows if columns.kind[row] in one.rule.show and row not in one.rows]
+        one.rows = in_order(columns, [*one.rows, *shown])
+    episode.spoken = sorted(spoken, key=lambda s: (-_SURENESS.index(s.confidence), s.rule.last_resort, s.rule.id))
+
+
+def _causes(episode: Episode, inherited: Episode | None) -> list[str]:
+    """Name the rules that explain a failure, most likely first; empty where it did not fail."""
+    if not episode.failed:
+        return []
+    source = inherited if inherited is not None else episode
+    return [s.rule.id for s in source.spoken if s.rule.severity == "error"]
+
+
+def _bounds(columns: Columns, start: Start) -> tuple[int | None, int | None]:
+    """Give the earliest and the latest time of a start, as far as they are known."""
+    lows = [int(columns.earliest[row]) for row in start.rows if columns.earliest[row] != NONE]
+    highs = [int(columns.latest[row]) for row in start.rows if columns.latest[row] != NONE]
+    return (min(lows) if lows else None, max(highs) if highs else None)
+
+
+def _inherit(columns: Columns, of_stories: Sequence[Episode], of_starts: Sequence[Episode]) -> dict[int, Episode]:
+    """Find, for each enrollment that CES never answered, the start of CES before it, where that one failed.
+
+    A start of which no time is known is taken for the one before, if no other start is known to stand between.
+    """
+    timed, untimed = [], []
+    for episode in of_starts:
+        assert episode.start is not None
+        low, _ = _bounds(columns, episode.start)
+        if low is None:
+            untimed.append(episode)
+        else:
+            timed.append((low, episode))
+    timed.sort(key=lambda pair: pair[0])
+    inherited: dict[int, Episode] = {}
+    for i, episode in enumerate(of_stories):
+        story = episode.story
+        if story is None or story.outcome != "failed" or story.error not in UNANSWERED:
+            continue
+        if any(not s.rule.last_resort and s.rule.severity == "error" for s in episode.spoken):
+            continue
+        before = [e for low, e in timed if low <= story.begin]
+        last = before[-1] if before else (untimed[-1] if untimed else None)
+        if last is not None and last.failed and any(s.rule.severity == "error" for s in last.spoken):
+            inherited[i] = last
+    return inherited
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What one rule said on all episodes."""
+
+    rule: Rule
+    spoken: list[Spoken] = field(default_factory=list)
+    episodes: list[Episode] = field(default_factory=list)
+    devices: set[str] = field(default_factory=set)
+    times: list[int] = field(default_factory=list)
+
+
+def _findings(
+    columns: Columns, facts: Facts, episodes: Sequence[Episode], inherited: Mapping[int, Episode]
+) -> list[Finding]:
+    """Gather what was said into one finding for each rule, most important first."""
+    gathered: dict[str, _Gathered] = {}
+
+    def add(spoken: Spoken, episode: Episode, rows: Iterable[int]) -> None:
+        entry = gathered.setdefault(spoken.rule.id, _Gathered(spoken.rule))
+        entry.spoken.append(spoken)
+        entry.episodes.append(episode)
+        if episode.story is not None:
+            entry.times += [episode.story.begin, episode.story.end]
+            if episode.story.device is not None:
+                entry.devices.add(episode.story.device)
+        for row in rows:
+            entry.times += [int(t[row]) for t in (columns.time, columns.earliest) if t[row] != NONE][:1]
+
+    for i, episode in enumerate(episodes):
+        if i in inherited:
+            for spoken in inherited[i].spoken:
+                if spoken.rule.severity == "error":
+                    add(spoken, episode, ())
+            continue
+        for spoken in episode.spoken:
+            add(spoken, episode, spoken.rows)
+    findings = [_finding(columns, facts, entry, episodes) for entry in gathered.values()]
+    last_resorts = {entry.rule.id for entry in gathered.values() if entry.rule.last_resort}
+    severity = ("error", "warning", "info")
+    findings.sort(
+        key=lambda f: (
+            severity.index(f.severity),
+            f.resolved,
+            f.rule in last_resorts,
+            -_SURENESS.index(f.confidence),
+            -f.occurrences,
+            f.rule,
+        )
+    )
+    return findings
+
+
+def _finding(columns: Columns, facts: Facts, entry: _Gathered, episodes: Sequence[Episode]) -> Finding:
+    rule = entry.rule
+    rows = list(dict.fromkeys(row for spoken in entry.spoken for row in spoken.rows))
+    rows = in_order(columns, rows)
+    devices = sorted(entry.devices)
+    first, last = (min(entry.times), max(entry.times)) if entry.times else (None, None)
+    confidence = max((s.confidence for s in entry.spoken), key=_SURENESS.index)
+    scope: Literal["device", "devices", "service"] = "service"
+    if rule.scope == "device" and devices:
+        scope = "device" if len(devices) == 1 else "devices"
+    alternatives = list(dict.fromkeys(name for s in entry.spoken for name in s.alternatives))
+    texts = [facts.text(row) for row in rows]
+    explanation, *rest = (_filled(text, rule, texts) for text in (rule.explanation, *rule.remedy, *rule.verify))
+    return Finding(
+        rule=rule.id,
+        title=rule.title,
+        severity=rule.severity,
+        confidence=confidence,
+        devices=devices,
+        scope=scope,
+        first=when(first),
+        last=when(last),
+        occurrences=len(entry.episodes),
+        resolved=_resolved(columns, entry, last, episodes),
+        evidence=[evidence(columns, facts, row) for row in rows[:EVIDENCE_KEPT]],
+        evidence_total=len(rows),
+        explanation=explanation,
+        remedy=rest[: len(rule.remedy)],
+        verify=rest[len(rule.remedy) :],
+        alternatives=alternatives,
+        references=rule.references,
+    )
+
+
+def when(ms: int | None) -> Any:
+    """Make an aware datetime of ms since 1970 UTC; None of None."""
+    from datetime import UTC, datetime, timedelta  # noqa: PLC0415
+
+    return None if ms is None or ms == NONE else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+
+
+def evidence(columns: Columns, facts: Facts, row: int) -> Evidence:
+    """Show a row as evidence."""
+    return Evidence(
+        facts.member(row),
+        int(columns.line[row]),
+        facts.text(row),
+        when(int(columns.time[row])),
+        str(columns.source[row]),
+    )
+
+
+def _filled(text: str, rule: Rule, lines: Sequence[str]) -> str:
+    """Put what the evidence says into a rule's text: the most frequent reading of each name, or its other words."""
+    for name, reading in rule.read.items():
+        found = Counter(
+            group for line in lines for match in reading.pattern.finditer(line) for group in match.groups() if group
+        )
+        value = found.most_common(1)[0][0] if found else reading.otherwise
+        text = text.replace("{" + name + "}", value)
+    return text
+
+
+def _resolved(columns: Columns, entry: _Gathered, last: int | None, episodes: Sequence[Episode]) -> bool:
+    """Tell whether a later success shows that the cause is gone."""
+    issued = [e.story for e in episodes if e.story is not None and e.story.outcome == "issued"]
+    if last is None:
+        # Nothing tells when it was: of starts without a time, a later one in the order of the log stands for later.
+        own = [e.start for e in entry.episodes if e.start is not None]
+        order = [e.start for e in episodes if e.start is not None]
+        return bool(own) and any(s.ok for s in order[max(order.index(s) for s in own) + 1 :])
+    if entry.rule.scope == "device" and entry.devices:
+        return all(any(s.device == device and s.begin > last for s in issued) for device in entry.devices)
+    if any(s.begin > last for s in issued):
+        return True
+    at_start = any(e.start is not None for e in entry.episodes)
+    starts = [(_bounds(columns, e.start)[0], e.start.ok) for e in episodes if e.start is not None]
+    return at_start and any(low is not None and low > last and ok for low, ok in starts)
+
+
+def _verdict(
+    columns: Columns, of_stories: Sequence[Episode], of_starts: Sequence[Episode], findings: Sequence[Finding]
+) -> Verdict:
+    """Say in one word how it stands (see the contract's ``summary.verdict``)."""
+    told = [e for e in of_stories if e.story is not None and e.story.outcome != "incomplete"]
+    last_story = max(told, key=lambda e: e.story.begin if e.story else 0, default=None)
+    clear = [e for e in of_starts if e.start is not None and e.start.ok is not None]
+
+    def at(episode: Episode) -> int:
+        assert episode.start is not None
+        low, high = _bounds(columns, episode.start)
+        return low if low is not None else high if high is not None else NONE
+
+    last_start = max(enumerate(clear), key=lambda pair: (at(pair[1]), pair[0]), default=(0, None))[1]
+    stands = any(f.severity == "error" and not f.resolved for f in findings)
+    last_failed = [e for e in (last_story, last_start) if e is not None and e.failed]
+    if last_story is not None and last_start is not None and last_start.failed and not last_story.failed:
+        # A failed start before the last success is over.
+        begun = at(last_start)
+        if begun != NONE and last_story.story is not None and begun < last_story.story.begin:
+            last_failed = []
+    if last_failed and stands:
+        return "failing"
+    if any(e.failed for e in (*told, *clear)) or any(f.severity == "error" for f in findings):
+        return "degraded"
+    good = any(not e.failed for e in (*told, *clear))
+    return "healthy" if good else "inconclusive"
+
+
+def gaps_of(sources: set[str], stories: Sequence[Story], columns: Columns) -> list[Gap]:
+    """Name what the bundle lacks, and how to collect it (Cisco 214396; 12.5(1) release notes; Microsoft logFile)."""
+    gaps = []
+    if "capf" not in sources:
+        gaps.append(
+            Gap(
+                "no-capf",
+                "No CAPF trace: nothing tells which phones tried, nor what CAPF was told.",
+                "RTMT may not list the CAPF service (CSCvo28048). On the publisher's CLI: "
+                "file get activelog cm/trace/capf/sdi/* recurs compress. The trace level must be Detailed.",
+            )
+        )
+    if "ciscora" not in sources:
+        gaps.append(
+            Gap(
+                "no-ciscora",
+                "No CiscoRA log (nginx<number>.txt): nothing tells how CES started.",
+                "It stands beside the CAPF traces and needs no trace level. On the publisher's CLI: "
+                "file get activelog cm/trace/capf/sdi/nginx*.",
+            )
+        )
+    if "nginx" not in sources:
+        gaps.append(
+            Gap(
+                "no-nginx",
+                "No NGINX error.log: what CES said to the CA for each phone is missing.",
+                "Only root can read it (/usr/local/thirdparty/nginx/install/logs/error.log): "
+                "ask Cisco TAC for it, with root access through a remote account.",
+            )
+        )
+    if "iis" not in sources:
+        gaps.append(
+            Gap(
+                "no-iis",
+                "No IIS log of the CA's web enrollment: nothing tells what the CA answered.",
+                "On the CA: run 'netsh http flush logbuffer' (IIS holds back up to 64 KB), then copy u_ex<yymmdd>.log "
+                "of the day (UTC) from %SystemDrive%\\inetpub\\logs\\LogFiles\\W3SVC<n>.",
+            )
+        )
+    else:
+        rows = [row for row, source in enumerate(columns.source) if source == "iis"]
+        stamped = [int(columns.time[row]) for row in rows if columns.time[row] != NONE]
+        late = [s for s in stories if stamped and s.begin > max(stamped) + 60_000]
+        if late:
+            gaps.append(
+                Gap(
+                    "iis-ends-early",
+                    f"The IIS log ends before {len(late)} of {len(stories)} enrollments: what is not in it proves "
+                    "nothing about them.",
+                    "IIS holds back up to 64 KB: run 'netsh http flush logbuffer' on the CA and copy the log again.",
+                )
+            )
+    return gaps

@@ -1,0 +1,536 @@
+"""Whose line it is: every line of CES and the CA put to the enrollment that caused it, or left alone.
+
+Ids join first (CAPF's device and session, NGINX's connection), then windows of time that only one enrollment fits, then
+the order of the steps. What stays open is put to none: a wrong line in a phone's story costs more than a missing one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from capflog.clocks import NONE, Alignment
+from capflog.steps import Columns, step_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from capflog.attempts import Attempt, Trace
+    from capflog.starts import Start
+
+Sure = Literal["certain", "likely"]
+
+#: libEST's client gives up this long after it sent its request (EST_SSL_READ_TIMEOUT_DEF, 10 s); less a margin. (ms)
+GAVE_UP_MS = 9_000
+
+#: How long after CAPF gave up CES's late answer is still looked for. (ms)
+LATE_MS = 60_000
+
+#: CAPF's lines and CES's may stand this much outside of each other's bounds. (ms)
+SLACK_MS = 1_000
+
+#: Requests of CES to the CA that follow one another by less than this belong to one enrollment. (ms)
+CHAIN_GAP_MS = 30_000
+
+
+#: Calls of CAPF that are this far apart reach CES in their order. (ms)
+APART_MS = 100
+
+
+@dataclass(slots=True, eq=False)
+class Story:
+    """One enrollment while it is put together: rows of the table with how surely each is its own."""
+
+    device: str | None
+    begin: int
+    end: int
+    answered: int | None
+    outcome: Literal["issued", "failed", "incomplete"]
+    error: str | None
+    value: int | None
+    rows: dict[int, Sure] = field(default_factory=dict)
+    started: int | None = None
+    ended: int | None = None
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether CAPF was not answered in time."""
+        waited = self.answered - self.begin if self.answered is not None else 0
+        return self.error == "EST_ERR_SSL_READ" and waited >= GAVE_UP_MS
+
+    @property
+    def until(self) -> int:
+        """The latest time at which CES or the CA may have been at work for it."""
+        return self.end + (LATE_MS if self.gave_up else SLACK_MS)
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One request to CES as error.log shows it: NGINX's records of a connection and libEST's among them."""
+
+    rows: list[int] = field(default_factory=list)
+    connection: int | None = None
+    client: str | None = None
+    begin: int = NONE
+    end: int = NONE
+    status: int | None = None
+    error: str | None = None
+    value: int | None = None
+    challenged: bool = False
+    serious: bool = False
+    """It has lines of libEST's enrollment or of CES's own work; a stranger at the port has not."""
+    over: bool = False
+
+
+@dataclass(slots=True)
+class Joined:
+    """All enrollments with their rows, and what could be put to none."""
+
+    stories: list[Story]
+    strays: list[list[int]]
+    """Rows of exchanges with CES, and of CES with the CA, that belong to no enrollment for sure."""
+    unattributed: int
+
+
+def join(
+    table: pd.DataFrame, trace: Trace, attempts: Sequence[Attempt], starts: Sequence[Start], alignment: Alignment
+) -> Joined:
+    """Put the lines of all logs to enrollments."""
+    columns = Columns(table)
+    stories = [_from_capf(columns, trace, attempt) for attempt in attempts]
+    covered = _coverage(columns, trace)
+    of_starts = {row for start in starts for row in start.rows}
+    pairs = _pair(find_exchanges(columns, of_starts))
+    strays: list[list[int]] = []
+    owners = _assign([(p[0].begin, p[-1].begin, p[-1].end) for p in pairs], stories, pairs)
+    for pair, (owner, sure) in zip(pairs, owners, strict=True):
+        rows = [row for exchange in pair for row in exchange.rows]
+        if owner is not None:
+            stories[owner].rows.update(dict.fromkeys(rows, sure))
+        elif not _inside(pair[0].begin, covered):
+            stories.append(_from_ces(pair, rows))
+        elif pair[-1].serious:
+            strays.append(rows)
+    requests = _ca_requests(columns)
+    own = _of_starts(columns, requests, starts)
+    requests = [row for row in requests if row not in own]
+    if alignment.iis_known or not (set(alignment.sources) & {"capf", "nginx"}):
+        strays += _join_ca(columns, requests, stories, covered, bool(len(trace.rows)) or bool(pairs))
+    elif requests:
+        strays.append(requests)
+    for story in stories:
+        if story.device is None:
+            times = [int(t) for t in columns.time[list(story.rows)] if t != NONE]
+            if times:
+                story.started, story.ended = min(times), max(times)
+    stories.sort(key=lambda s: (s.begin, s.device or "~", min(s.rows, default=0)))
+    return Joined(stories, strays, sum(len(rows) for rows in strays))
+
+
+def _from_capf(columns: Columns, trace: Trace, attempt: Attempt) -> Story:
+    """Make an enrollment of an attempt in CAPF's trace."""
+    rows = {int(trace.rows[p]): sure for p, sure in attempt.lines.items()}
+    first = int(trace.rows[attempt.first])
+    call = int(trace.rows[attempt.call]) if attempt.call is not None else first
+    begin = int(columns.time[call])
+    if attempt.result is None:
+        last = max(int(columns.time[row]) for row in rows)
+        return Story(attempt.device, begin, last, None, "incomplete", None, None, rows, int(columns.time[first]))
+    result = int(trace.rows[attempt.result])
+    error, value = columns.est_error(result)
+    issued = error == "EST_ERR_NONE"
+    seen_from_start = attempt.call is not None or columns.kind[first] == "est.enroll.mode"
+    started = int(columns.time[first]) if seen_from_start else None
+    answered = int(columns.time[result])
+    return Story(
+        attempt.device,
+        begin,
+        answered,
+        answered,
+        "issued" if issued else "failed",
+        error,
+        value,
+        rows,
+        started,
+        answered,
+    )
+
+
+def _coverage(columns: Columns, trace: Trace) -> list[tuple[int, int]]:
+    """Give the spans of time that CAPF's trace covers: an enrollment inside of them has a device."""
+    if not len(trace.rows):
+        return []
+    times = columns.time[trace.rows]
+    return [(int(times.min()) - SLACK_MS, int(times.max()) + SLACK_MS)]
+
+
+def _inside(at: int, spans: Sequence[tuple[int, int]]) -> bool:
+    return any(lo <= at <= hi for lo, hi in spans)
+
+
+def find_exchanges(columns: Columns, of_starts: set[int]) -> list[Exchange]:
+    """Cut error.log into exchanges: by connection where a record names one, else by the order of libEST's lines."""
+    exchanges: list[Exchange] = []
+    for source in ("nginx", "ciscora"):
+        rows = np.flatnonzero(columns.source == source)
+        for member in np.unique(columns.member[rows]):
+            by_connection: dict[tuple[int | None, int], Exchange] = {}
+            current: Exchange | None = None
+            for row in rows[columns.member[rows] == member].tolist():
+                if row in of_starts:
+                    current = None
+                    continue
+                kind = columns.kind[row]
+                connection = columns.integer("connection", row)
+                if connection is not None:
+                    key = (columns.integer("pid", row), connection)
+                    known = by_connection.get(key)
+                    if known is None and not kind.startswith(("curl.", "ces.")):
+                        # A connection that CES did not work on: a stranger at the port.
+                        continue
+                    if known is None:
+                        adopted = current is not None and not current.over and current.connection is None
+                        known = current if adopted and current is not None else Exchange()
+                        if not adopted:
+                            exchanges.append(known)
+                        known.connection = connection
+                        by_connection[key] = known
+                    current = known
+                elif kind.startswith("est."):
+                    done = current is not None and current.over and kind not in _TRAILERS
+                    if current is None or done or _starts_request(columns, current, kind):
+                        current = Exchange()
+                        exchanges.append(current)
+                else:
+                    continue
+                _take(columns, current, row)
+    return [e for e in exchanges if e.serious or e.challenged]
+
+
+#: What libEST logs of a request after its access record.
+_TRAILERS = frozenset({"est.referer", "est.agent", "est.shutdown", "est.ssl.error"})
+
+
+def _starts_request(columns: Columns, exchange: Exchange, kind: str) -> bool:
+    """Tell whether this libEST line begins another request than the one under way."""
+    if kind == "est.peer":
+        return any(columns.kind[row].startswith("est.") for row in exchange.rows)
+    if kind in ("est.client.nocert", "est.client.cert"):
+        return any(columns.kind[row] in ("est.client.nocert", "est.client.cert") for row in exchange.rows)
+    return False
+
+
+def _take(columns: Columns, exchange: Exchange, row: int) -> None:
+    """Put a row to an exchange and read what it says of it."""
+    kind = columns.kind[row]
+    exchange.rows.append(row)
+    low, high = int(columns.earliest[row]), int(columns.latest[row])
+    at = int(columns.time[row])
+    begin = low if low != NONE else at
+    if begin != NONE and (exchange.begin == NONE or begin < exchange.begin):
+        exchange.begin = begin
+    end = at if high == NONE else high
+    if end != NONE and not (high == NONE and kind in _TRAILERS):
+        exchange.end = max(exchange.end, min(end, at + 999) if at != NONE else end)
+    client = columns.text_of("client", row)
+    if client:
+        exchange.client = client
+    if kind == "est.auth.challenge":
+        exchange.challenged = True
+    elif kind in ("est.enroll.failed", "est.response", "est.request.failed"):
+        exchange.error, exchange.value = columns.est_error(row)
+        exchange.serious = True
+    elif kind == "est.access":
+        exchange.status = columns.integer("status", row)
+        exchange.over = True
+        url = columns.text_of("url", row) or ""
+        exchange.serious = exchange.serious or ("enroll" in url and not exchange.challenged)
+    elif kind in ("curl.ok", "curl.failed", "curl.data", "est.auth.failed"):
+        exchange.serious = True
+
+
+def _pair(exchanges: list[Exchange]) -> list[list[Exchange]]:
+    """Put each challenge (a first request without credentials, answered 401) before the request that follows on it."""
+    exchanges = sorted((e for e in exchanges if e.begin != NONE), key=lambda e: (e.begin, e.rows[0]))
+    pairs: list[list[Exchange]] = []
+    waiting: list[Exchange] = []
+    for exchange in exchanges:
+        if exchange.challenged and not exchange.serious:
+            waiting.append(exchange)
+            continue
+        near = [
+            w
+            for w in waiting
+            if exchange.begin - w.begin <= CHAIN_GAP_MS
+            and (w.client is None or exchange.client is None or w.client == exchange.client)
+        ]
+        pairs.append([*near[:1], exchange])
+        waiting = [w for w in waiting if w not in near[:1]]
+    pairs += [[exchange] for exchange in waiting]
+    return sorted(pairs, key=lambda p: p[0].begin)
+
+
+def _assign(
+    items: list[tuple[int, int, int]], stories: Sequence[Story], pairs: list[list[Exchange]]
+) -> list[tuple[int | None, Sure]]:
+    """Give each exchange to the one enrollment whose time it fits, or to none.
+
+    ``certain``: it fits only one, and no other exchange fits that one; ``likely``: only one is left when those are
+    taken away and the answer is the one that CAPF was told, or as many are left on either side and came in one order.
+    """
+    result: list[tuple[int | None, Sure]] = [(None, "likely")] * len(items)
+    fits = _fitting(items, stories)
+    wanted = Counter(owner for candidates in fits for owner in candidates)
+    for i, candidates in enumerate(fits):
+        if len(candidates) == 1 and wanted[next(iter(candidates))] == 1:
+            result[i] = (next(iter(candidates)), "certain")
+    taken = {owner for owner, _ in result if owner is not None}
+    open_items = {i for i, candidates in enumerate(fits) if candidates and result[i][0] is None}
+    left = {i: {k for k in fits[i] - taken if _agrees(pairs[i][-1], stories[k])} for i in open_items}
+    changed = True
+    while changed:
+        changed = False
+        for i in sorted(open_items):
+            if len(left[i]) != 1:
+                continue
+            (owner,) = left[i]
+            if any(owner in left[j] for j in open_items if j != i):
+                continue
+            result[i] = (owner, "likely")
+            open_items.discard(i)
+            changed = True
+    for group in _groups(open_items, left):
+        owners = sorted(set().union(*(left[i] for i in group)), key=lambda k: stories[k].begin)
+        inside = sorted(group, key=lambda i: pairs[i][0].rows[0])
+        apart = all(stories[b].begin - stories[a].begin >= APART_MS for a, b in pairwise(owners))
+        if len(owners) == len(inside) and apart and all(k in left[i] for i, k in zip(inside, owners, strict=True)):
+            for i, owner in zip(inside, owners, strict=True):
+                result[i] = (owner, "likely")
+    return result
+
+
+def _fitting(items: list[tuple[int, int, int]], stories: Sequence[Story]) -> list[set[int]]:
+    """Give, for each exchange, the enrollments that were waiting for CES when it began."""
+    order = sorted(range(len(stories)), key=lambda k: stories[k].begin)
+    begins = [stories[k].begin for k in order]
+    reach = max((stories[k].end - stories[k].begin for k in order), default=0) + SLACK_MS
+    fits: list[set[int]] = []
+    for begin, _last, _end in items:
+        found: set[int] = set()
+        k = bisect_right(begins, begin + SLACK_MS + 999) - 1
+        while k >= 0 and begins[k] >= begin - reach:
+            story = stories[order[k]]
+            if story.begin - SLACK_MS <= begin + 999 and begin <= story.end:
+                found.add(order[k])
+            k -= 1
+        fits.append(found)
+    return fits
+
+
+def _groups(items: set[int], left: dict[int, set[int]]) -> list[list[int]]:
+    """Put together the items that vie for the same enrollments."""
+    groups: list[tuple[set[int], list[int]]] = []
+    for i in sorted(items):
+        if not left[i]:
+            continue
+        near = [group for group in groups if group[0] & left[i]]
+        owners = left[i].union(*(group[0] for group in near))
+        members = [j for group in near for j in group[1]] + [i]
+        groups = [group for group in groups if not group[0] & left[i]]
+        groups.append((owners, members))
+    return [members for _, members in groups]
+
+
+def _agrees(exchange: Exchange, story: Story) -> bool:
+    """Tell whether what CES answered is what CAPF was told (libEST client 2.x and 3.x)."""
+    if exchange.status is None or exchange.status < 0:
+        return True
+    if exchange.status == 200:
+        return story.outcome == "issued" or story.gave_up
+    if story.outcome == "issued":
+        return False
+    if exchange.status == 401:
+        return story.error in ("EST_ERR_AUTH_FAIL", None) or story.gave_up
+    return True
+
+
+#: What libEST's client makes of CES's HTTP status (est_client.c of 2.1.0; 3.2.0 differs for 500 alone).
+TOLD_BY_STATUS = {
+    200: ("EST_ERR_NONE", 0),
+    202: ("EST_ERR_CA_ENROLL_RETRY", 26),
+    400: ("EST_ERR_HTTP_BAD_REQ", 13),
+    401: ("EST_ERR_AUTH_FAIL", 22),
+    404: ("EST_ERR_HTTP_NOT_FOUND", 14),
+}
+
+
+def _from_ces(pair: list[Exchange], rows: list[int]) -> Story:
+    """Make an enrollment without a device of what CES alone shows."""
+    last = pair[-1]
+    error, value = TOLD_BY_STATUS.get(last.status or 0, (None, None))
+    outcome: Literal["issued", "failed", "incomplete"] = "incomplete"
+    if last.serious:
+        if last.status == 200 and last.error is None:
+            outcome = "issued"
+        elif last.status is not None or last.error is not None:
+            outcome = "failed"
+    if outcome == "failed" and last.error == "EST_ERR_HTTP_WRITE":
+        # CAPF had gone away before this answer: it was not told of it.
+        error, value = None, None
+    if outcome == "incomplete":
+        error, value = None, None
+    begin = min(e.begin for e in pair)
+    end = max(max(e.begin, e.end) for e in pair)
+    return Story(None, begin, end, None, outcome, error, value, dict.fromkeys(rows, "certain"), begin, end)
+
+
+def _ca_requests(columns: Columns) -> list[int]:
+    """List the requests that CES made of the CA, in the order of time; those of browsers and others are nobody's."""
+    rows = np.flatnonzero(columns.source == "iis").tolist()
+    mine = [row for row in rows if (columns.text_of("agent", row) or "CiscoRA").startswith("CiscoRA")]
+    return sorted(mine, key=lambda row: (columns.time[row], columns.member[row], columns.line[row]))
+
+
+def _of_starts(columns: Columns, requests: Sequence[int], starts: Sequence[Start]) -> set[int]:
+    """Find the requests that CES made while it started: the chain's, and the login before it."""
+    own: set[int] = set()
+    for k, row in enumerate(requests):
+        if step_of(columns, row) != "chain":
+            continue
+        own.add(row)
+        for before in reversed(requests[max(0, k - 4) : k]):
+            alike = columns.text_of("client", before) == columns.text_of("client", row)
+            near = columns.time[row] - columns.time[before] <= CHAIN_GAP_MS
+            if step_of(columns, before) != "login" or not alike or not near:
+                break
+            own.add(before)
+            if columns.integer("status", before) == 401:
+                break
+    spans = []
+    for start in starts:
+        times = [int(columns.time[row]) for row in start.rows if columns.time[row] != NONE]
+        if times and start.ok is False:
+            spans.append((min(times) - 12_000, max(times) + 12_000))
+    own |= {row for row in requests if step_of(columns, row) == "login" and _inside(int(columns.time[row]), spans)}
+    return own
+
+
+def _join_ca(
+    columns: Columns,
+    requests: list[int],
+    stories: list[Story],
+    covered: Sequence[tuple[int, int]],
+    others: bool,
+) -> list[list[int]]:
+    """Put CES's requests to the CA to enrollments; gives back those that fit none for sure."""
+    order = sorted(range(len(stories)), key=lambda k: stories[k].begin)
+    begins = [stories[k].begin for k in order]
+    reach = max((stories[k].until - stories[k].begin for k in order), default=0)
+    open_rows: list[int] = []
+    choices: dict[int, set[int]] = {}
+    for row in requests:
+        low, high = int(columns.earliest[row]), int(columns.latest[row])
+        fits, late = set(), set()
+        k = bisect_right(begins, high) - 1
+        while k >= 0 and begins[k] >= low - reach - SLACK_MS:
+            story = stories[order[k]]
+            if high >= story.begin and low <= story.end:
+                fits.add(order[k])
+            elif high >= story.begin and low <= story.until:
+                late.add(order[k])
+            k -= 1
+        if len(fits) == 1 and not late:
+            (owner,) = fits
+            stories[owner].rows[row] = "certain"
+        elif len(fits) == 0 and len(late) == 1 and not _is_login(columns, row):
+            (owner,) = late
+            stories[owner].rows[row] = "likely"
+        else:
+            choices[row] = fits or late
+            open_rows.append(row)
+    strays: list[list[int]] = []
+    chains = _chains(columns, open_rows)
+    taken: set[int] = set()
+    for chain in chains:
+        common = set.intersection(*(choices[row] for row in chain)) if chain else set()
+        left = [k for k in common - taken if _chain_agrees(columns, chain, stories[k])]
+        if len(left) == 1:
+            taken.add(left[0])
+            stories[left[0]].rows.update(dict.fromkeys(chain, "likely"))
+        elif not common and _asks(columns, chain) and not (others and _inside(int(columns.time[chain[0]]), covered)):
+            stories.append(_from_ca(columns, chain, requests))
+        else:
+            strays.append(chain)
+    return strays
+
+
+def _is_login(columns: Columns, row: int) -> bool:
+    return step_of(columns, row) == "login"
+
+
+def _asks(columns: Columns, chain: Sequence[int]) -> bool:
+    """Tell whether a chain of requests is of an enrollment: it opens the form, or goes beyond it."""
+    return any(step_of(columns, row) in ("form", "post", "certificate") for row in chain)
+
+
+def _chains(columns: Columns, rows: Sequence[int]) -> list[list[int]]:
+    """Cut CES's requests into chains, one for each enrollment: login, form, login, post, certificate.
+
+    A login belongs to what follows on it: a form begins a chain, a post goes on with one.
+    """
+    chains: list[list[int]] = []
+    login: list[int] = []
+    for row in rows:
+        step = step_of(columns, row)
+        gap = bool(login) and columns.time[row] - columns.time[login[-1]] > CHAIN_GAP_MS
+        if step == "login":
+            if gap or (login and columns.integer("status", row) == 401):
+                chains.append(login)
+                login = []
+            login.append(row)
+            continue
+        if gap:
+            chains.append(login)
+            login = []
+        steps = {step_of(columns, r) for r in chains[-1]} if chains else set()
+        near = bool(chains) and columns.time[row] - columns.time[chains[-1][-1]] <= CHAIN_GAP_MS
+        goes_on = near and (
+            (step == "post" and "form" in steps and "post" not in steps)
+            or (step == "certificate" and "post" in steps and "certificate" not in steps)
+        )
+        if goes_on:
+            chains[-1] += [*login, row]
+        else:
+            chains.append([*login, row])
+        login = []
+    if login:
+        chains.append(login)
+    return [chain for chain in chains if chain]
+
+
+def _chain_agrees(columns: Columns, chain: Sequence[int], story: Story) -> bool:
+    """Tell whether a chain can be an enrollment's: one that was issued fetched its certificate."""
+    fetched = any(step_of(columns, row) == "certificate" for row in chain)
+    return fetched or story.outcome != "issued"
+
+
+def _from_ca(columns: Columns, chain: list[int], requests: Sequence[int]) -> Story:
+    """Make an enrollment without a device of what the CA alone shows.
+
+    Fetching the certificate is taken for success. A chain that broke off is a failure where IIS goes on logging well
+    after it, else it is incomplete: IIS writes up to 64 KB late.
+    """
+    times = [int(columns.time[row]) for row in chain]
+    fetched = any(step_of(columns, r) == "certificate" and columns.integer("status", r) == 200 for r in chain)
+    later = bool(requests) and int(columns.time[requests[-1]]) - max(times) > CHAIN_GAP_MS
+    outcome: Literal["issued", "failed", "incomplete"] = "issued" if fetched else "failed" if later else "incomplete"
+    error, value = ("EST_ERR_NONE", 0) if fetched else (None, None)
+    rows: dict[int, Sure] = dict.fromkeys(chain, "certain")
+    return Story(None, min(times), max(times), None, outcome, error, value, rows, min(times), max(times))

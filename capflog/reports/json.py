@@ -1,0 +1,222 @@
+"""The JSON report: ``report.schema.json`` to the letter, and beside it what else the analysis knows.
+
+Beyond the contract stand: ``starts`` and ``unattributed``; a member's ``why`` and ``unknown``; an enrollment's
+``missing``; a record's ``text``, ``level``, ``step`` and ``fault``; a finding's ``evidence_total`` and its evidence's
+``source``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import capflog
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from capflog.model import Clock, Enrollment, Evidence, Finding, Member, Record, Report, ServiceStart
+
+SCHEMA = "capflog-report-1"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]+")
+
+
+def document(report: Report) -> dict[str, Any]:
+    r"""Make the document of the contract, ready for ``json.dumps``.
+
+    Text stands as it was logged. A lone surrogate (a byte of a file's name that is no UTF-8) is no character and many
+    readers of JSON refuse it: it is written as the six characters ``\udce9``.
+    """
+    clean: dict[str, Any] = _without_surrogates(_document(report))
+    return clean
+
+
+def _document(report: Report) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "tool": {"name": "capflog", "version": capflog.__version__},
+        "summary": {
+            "verdict": report.verdict,
+            "devices": len(report.devices),
+            "enrollments": len(report.enrollments),
+            "issued": report.count("issued"),
+            "failed": report.count("failed"),
+            "incomplete": report.count("incomplete"),
+        },
+        "findings": [_finding(finding) for finding in report.findings],
+        "gaps": [{"id": gap.id, "message": gap.message, "collect": gap.collect} for gap in report.gaps],
+        "bundle": {"name": report.bundle, "members": [_member(member) for member in report.members]},
+        "clocks": [_clock(clock) for clock in report.clocks],
+        "starts": [_start(start) for start in report.starts],
+        "enrollments": [_enrollment(enrollment) for enrollment in report.enrollments],
+        "unattributed": report.unattributed,
+    }
+
+
+def dumps(report: Report) -> str:
+    """Write the document as text that ends with a line end: one line for each member, finding, enrollment and so on.
+
+    Characters that a terminal could take for a command, or that nobody can see, are written as JSON escapes: it stays
+    the same text for whoever reads the JSON.
+    """
+    text = f"{{\n{_properties(_document(report))}\n}}\n"
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return _BEYOND_ASCII.sub(lambda found: _quoted(found[0]), text)
+
+
+def _properties(properties: dict[str, Any]) -> str:
+    return ",\n".join(f"{json.dumps(name)}: {_value(value)}" for name, value in properties.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list) and value:
+        items = ",\n".join(json.dumps(item, ensure_ascii=False, allow_nan=False) for item in value)
+        return f"[\n{items}\n]"
+    if isinstance(value, dict) and any(isinstance(part, list) for part in value.values()):
+        return f"{{\n{_properties(value)}\n}}"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _quoted(text: str) -> str:
+    """Write a piece of a JSON text so that it is harmless; a surrogate as in :func:`document`."""
+    if text.isprintable():
+        return text
+    text = _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
+    return "".join(c if c.isprintable() else "\\u007f" if c == "\x7f" else json.dumps(c)[1:-1] for c in text)
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        if value.isascii():
+            return value
+        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    if isinstance(value, dict):
+        return {name: _without_surrogates(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(part) for part in value]
+    return value
+
+
+def _time(time: datetime | None) -> str | None:
+    """RFC 3339 in UTC with milliseconds."""
+    if time is None:
+        return None
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _number(number: float | None) -> float | None:
+    """Seconds to the millisecond; JSON has no word for infinite, so that is null: not known."""
+    return None if number is None or not math.isfinite(number) else round(number, 3)
+
+
+def _member(member: Member) -> dict[str, Any]:
+    return {
+        "member": member.member,
+        "source": member.source,
+        "status": member.status,
+        "reason": member.reason,
+        "lines": member.lines,
+        "events": member.events,
+        "unparsed": member.unparsed,
+        "first": _time(member.first),
+        "last": _time(member.last),
+        "why": member.why,
+        "unknown": [{"line": line, "text": text} for line, text in member.unknown],
+    }
+
+
+def _clock(clock: Clock) -> dict[str, Any]:
+    return {
+        "source": clock.source,
+        "members": list(clock.members),
+        "utc_offset_seconds": clock.utc_offset_seconds,
+        "offset_seconds": _number(clock.offset_seconds),
+        "uncertainty_seconds": _number(clock.uncertainty_seconds),
+        "quality": clock.quality,
+        "assumed": clock.assumed,
+        "basis": clock.basis,
+    }
+
+
+def _record(record: Record) -> dict[str, Any]:
+    time = _time(record.time)
+    return {
+        "member": record.member,
+        "line": record.line,
+        "source": record.source,
+        "event": record.event,
+        "time": time,
+        "earliest": time if record.earliest is record.time else _time(record.earliest),
+        "latest": time if record.latest is record.time else _time(record.latest),
+        "confidence": record.confidence,
+        "level": record.level,
+        "step": record.step,
+        "fault": record.fault,
+        "text": record.text,
+    }
+
+
+def _enrollment(enrollment: Enrollment) -> dict[str, Any]:
+    told = None if enrollment.est_error is None else {"name": enrollment.est_error, "value": enrollment.est_value}
+    return {
+        "id": enrollment.id,
+        "device": enrollment.device,
+        "started": _time(enrollment.started),
+        "ended": _time(enrollment.ended),
+        "outcome": enrollment.outcome,
+        "reached": enrollment.reached,
+        "missing": enrollment.missing,
+        "est_error": told,
+        "causes": list(enrollment.causes),
+        "records": [_record(record) for record in enrollment.records],
+    }
+
+
+def _start(start: ServiceStart) -> dict[str, Any]:
+    return {
+        "started": _time(start.started),
+        "earliest": _time(start.earliest),
+        "latest": _time(start.latest),
+        "ok": start.ok,
+        "pid": start.pid,
+        "causes": list(start.causes),
+        "records": [_record(record) for record in start.records],
+    }
+
+
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "member": evidence.member,
+        "line": evidence.line,
+        "text": evidence.text,
+        "time": _time(evidence.time),
+        "source": evidence.source,
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "title": finding.title,
+        "severity": finding.severity,
+        "confidence": finding.confidence,
+        "devices": list(finding.devices),
+        "scope": finding.scope,
+        "first": _time(finding.first),
+        "last": _time(finding.last),
+        "occurrences": finding.occurrences,
+        "resolved": finding.resolved,
+        "evidence": [_evidence(evidence) for evidence in finding.evidence],
+        "evidence_total": finding.evidence_total,
+        "explanation": finding.explanation,
+        "remedy": list(finding.remedy),
+        "verify": list(finding.verify),
+        "alternatives": list(finding.alternatives),
+        "references": [dict(reference) for reference in finding.references],
+    }

@@ -1,0 +1,386 @@
+"""What the reports for people share: lines that fit a width, columns, times in a zone, and words for amounts.
+
+A page knows two kinds of text, and both go through :mod:`capflog.safe_text`: ``log`` is what a log, a bundle or a
+device says, ``say`` is capflog's own prose. Nothing is ever read as markup.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, timezone
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, get_character_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from capflog.safe_text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from capflog.model import Clock
+
+#: No page is narrower than this many cells, however narrow the terminal.
+NARROWEST = 40
+
+#: Prose is not set wider than this: longer lines are hard to read. Log lines take the whole width.
+PROSE = 100
+
+_PLAIN_MARKS = str.maketrans(
+    {
+        "…": "...",
+        "–": "-",
+        "—": "-",
+        "‘": "'",
+        "’": "'",
+        "“": '"',
+        "”": '"',
+        "±": "+/-",
+        "→": "->",
+        "×": "x",
+        "\u00a0": " ",
+    }
+)
+_SOURCE_NAMES = {"capf": "CAPF", "ciscora": "CiscoRA", "nginx": "NGINX", "iis": "IIS", "httperr": "HTTPERR"}
+_BREAKS = frozenset("/-_.,;:&?=)|")
+
+
+def source_name(source: str) -> str:
+    """Name a log as people do: ``CiscoRA`` for ``ciscora``; another parser's source in capitals."""
+    return _SOURCE_NAMES.get(source, source.upper())
+
+
+def some(count: int, one: str, many: str = "") -> str:
+    """Say an amount: ``1 phone``, ``1,200 phones``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def joined(words: Sequence[str], last: str = "and") -> str:
+    """Put words into a sentence: ``a, b and c``."""
+    return f" {last} ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
+
+
+def seconds(amount: float) -> str:
+    """Say a time span, given in seconds, with the digits that matter: ``0.608 s``, ``2 min 3 s``, ``5 h 0 min``."""
+    amount = abs(amount)
+    if amount < 60:
+        return f"{amount:.3f} s"
+    whole = round(amount)
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """The zone in which times are shown. ``offset``: local time minus UTC in seconds; None: not known, shown as UTC."""
+
+    offset: int | None
+
+    @property
+    def name(self) -> str:
+        """``UTC-05:00``, ``UTC``."""
+        if not self.offset or abs(self.offset) >= 86400:
+            return "UTC"
+        minutes = abs(self.offset) // 60
+        return f"UTC{'-' if self.offset < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"
+
+    @property
+    def whose(self) -> str:
+        """The zone's name and why it is this one."""
+        known = "the CUCM node's zone" if self.offset is not None else "as the CUCM node's zone is not known"
+        return f"{self.name}, {known}"
+
+    def local(self, time: datetime) -> datetime:
+        """Move a time into the zone; a time at the edge of the calendar stays in UTC."""
+        if self.offset is None or abs(self.offset) >= 86400:
+            return time.astimezone(UTC)
+        try:
+            return time.astimezone(timezone(timedelta(seconds=self.offset)))
+        except OverflowError:
+            return time.astimezone(UTC)
+
+    def date(self, time: datetime) -> date:
+        """The day in the zone."""
+        return self.local(time).date()
+
+    def clock(self, time: datetime, *, exact: bool = False) -> str:
+        """``12:31:03``, or ``12:31:03.388`` where ``exact``."""
+        return self.local(time).time().isoformat("milliseconds" if exact else "seconds")
+
+    def stamp(self, time: datetime, *, exact: bool = False) -> str:
+        """``2019-03-05 12:31:03``, or with milliseconds where ``exact``."""
+        return f"{self.date(time)} {self.clock(time, exact=exact)}"
+
+    def span(self, first: datetime | None, last: datetime | None) -> str:
+        """Say from when to when, the day once where it is one day; "" where neither is known."""
+        if first is None or last is None:
+            known = first or last
+            return "" if known is None else self.stamp(known)
+        start, end = self.stamp(first), self.stamp(last)
+        if start == end:
+            return start
+        return f"{start} to {self.clock(last) if self.date(first) == self.date(last) else end}"
+
+
+def node_zone(clocks: Iterable[Clock]) -> int | None:
+    """The CUCM node's zone in seconds, as the clocks tell it: the reference clock's, else NGINX's, else None."""
+    known = [c for c in clocks if c.utc_offset_seconds is not None and c.source not in {"iis", "httperr"}]
+    known.sort(key=lambda c: (c.assumed, c.quality != "reference"))
+    return known[0].utc_offset_seconds if known else None
+
+
+def _fitting(plain: str, start: int, width: int) -> int:
+    """The end of the longest piece from ``start`` that takes at most ``width`` cells; one character at least."""
+    if plain.isascii():
+        return min(len(plain), start + width)
+    end, cells = start, 0
+    while end < len(plain):
+        cells += get_character_cell_size(plain[end])
+        if cells > width:
+            break
+        end += 1
+    return max(end, start + 1)
+
+
+def wrap(text: Text, width: int) -> list[Text]:
+    """Break text into lines of at most ``width`` cells: between words, else in one, best behind a ``/`` or ``-``."""
+    plain = text.plain
+    lines: list[Text] = []
+    start = 0
+    while start < len(plain):
+        end = _fitting(plain, start, width)
+        if end == len(plain):
+            lines.append(text[start:end])
+            break
+        blank = end if plain[end] == " " else plain.rfind(" ", start + 1, end)
+        if not plain[start:blank].strip():
+            blank = -1
+        if blank > start:
+            following = plain.find(" ", blank + 1)
+            word = plain[blank + 1 : following if following >= 0 else len(plain)]
+            if plain[end] == " " or cell_len(word) <= width:
+                lines.append(text[start:blank])
+                start = blank
+                while start < len(plain) and plain[start] == " ":
+                    start += 1
+                continue
+        floor = max(start + (end - start) // 2, blank + 1)
+        cut = next((i for i in range(end, floor, -1) if plain[i - 1] in _BREAKS), 0)
+        if not cut and blank > start:
+            lines.append(text[start:blank])
+            start = blank + 1
+            continue
+        cut = cut or end
+        lines.append(text[start:cut])
+        start = cut
+    for line in lines:
+        line.rstrip()
+    return lines or [Text("")]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table. ``yields``: it becomes narrower, down to ``least`` cells, where the table is too wide."""
+
+    title: str
+    right: bool = False
+    yields: bool = False
+    least: int = 12
+
+
+class Page:
+    """Lines that fit a width, in colour or not, of ASCII alone or not."""
+
+    def __init__(self, width: int, *, color: bool, unicode: bool) -> None:
+        self.width = max(width, NARROWEST)
+        self.color = color
+        self.unicode = unicode
+        self.lines: list[Text] = []
+
+    def log(self, text: str, style: str = "") -> Text:
+        """Text that is not ours: a log's line, a member's or a device's name."""
+        return Text(visible(text, ascii=not self.unicode), style)
+
+    def say(self, text: str, style: str = "") -> Text:
+        """Prose of capflog or of a rule file; its line ends are blanks, typographic marks have ASCII equivalents."""
+        text = " ".join(text.split("\n")) if "\n" in text else text
+        return Text(visible(text if self.unicode else text.translate(_PLAIN_MARKS), ascii=not self.unicode), style)
+
+    def join(self, *parts: Text) -> Text:
+        """Put pieces of text one behind the other."""
+        return Text.assemble(*parts)
+
+    def blank(self) -> None:
+        """An empty line, but never two and none at the top."""
+        if self.lines and self.lines[-1].plain:
+            self.lines.append(Text(""))
+
+    def heading(self, title: str) -> None:
+        """A section's title, after an empty line."""
+        self.blank()
+        self.add(self.say(title.upper(), "bold"))
+
+    def add(self, body: Text, *, first: Text | None = None, indent: int = 0, hang: int = 0, width: int = 0) -> None:
+        """Set text in lines. All begin ``indent + hang`` cells in; ``first`` stands before the first of them.
+
+        ``width``: no line beyond this many cells, where the page is wider.
+        """
+        width = min(self.width, width or self.width)
+        inside = indent + hang
+        lead = Text(" " * indent)
+        if first is not None:
+            lead.append_text(first)
+        if lead.cell_len > inside:
+            if first is not None and hang:
+                self.add(first, indent=indent, width=width)
+                lead = Text("")
+            else:
+                inside = lead.cell_len
+        lead.append(" " * (inside - lead.cell_len))
+        for line in wrap(body, max(width - inside, 8)):
+            self.lines.append(Text.assemble(lead, line))
+            self.lines[-1].rstrip()
+            lead = Text(" " * inside)
+
+    def prose(self, text: str, *, first: Text | None = None, indent: int = 0, hang: int = 0, style: str = "") -> None:
+        """Set prose of a rule file: an empty line ends a paragraph; an indented line (a command) stays a line."""
+        for piece in _paragraphs(text) or [""]:
+            command = len(piece) - len(piece.lstrip(" "))
+            width = self.width if command else PROSE
+            self.add(self.say(piece.strip(), style), first=first, indent=indent, hang=hang + command, width=width)
+            first = None
+
+    def numbered(self, items: Sequence[str], *, first: Text | None = None, indent: int = 0, hang: int = 0) -> None:
+        """Set a list of things to do one after the other."""
+        for number, item in enumerate(items, 1):
+            mark = f"{number}. "
+            lead = Text("") if first is None else first.copy()
+            lead.append(" " * (hang - lead.cell_len) + mark)
+            self.prose(item, first=lead, indent=indent, hang=hang + len(mark))
+            first = None
+
+    def row(
+        self,
+        cells: Sequence[Text],
+        widths: Sequence[int],
+        *,
+        right: frozenset[int] = frozenset(),
+        gap: int = 2,
+        indent: int = 0,
+    ) -> None:
+        """Set cells beside each other, each wrapped in its own column."""
+        wrapped = [wrap(cell, width) for cell, width in zip(cells, widths, strict=True)]
+        for level in range(max(len(lines) for lines in wrapped)):
+            out = Text(" " * indent)
+            for place, (lines, width) in enumerate(zip(wrapped, widths, strict=True)):
+                cell = lines[level] if level < len(lines) else Text("")
+                room = " " * max(width - cell.cell_len, 0)
+                out.append(" " * gap if place else "")
+                if place in right:
+                    out.append(room)
+                out.append_text(cell)
+                if place not in right:
+                    out.append(room)
+            out.rstrip()
+            self.lines.append(out)
+
+    def widths(self, columns: Sequence[Column], rows: Sequence[Sequence[Text]], *, indent: int = 0) -> list[int]:
+        """Give each column the room that it wants, or what the page has for it."""
+        widths = [max(cell_len(c.title), *(row[i].cell_len for row in rows)) for i, c in enumerate(columns)]
+        room = self.width - indent - 2 * (len(columns) - 1)
+        for yielding in (True, False):
+            while sum(widths) > room:
+                able = [
+                    i
+                    for i, c in enumerate(columns)
+                    if widths[i] > (c.least if yielding else 1) and c.yields >= yielding
+                ]
+                if not able:
+                    break
+                widths[max(able, key=lambda i: widths[i])] -= 1
+        return widths
+
+    def titles(self, columns: Sequence[Column], widths: Sequence[int], *, indent: int = 0) -> None:
+        """Set the titles of columns."""
+        right = frozenset(i for i, c in enumerate(columns) if c.right)
+        self.row([self.say(c.title, "dim") for c in columns], widths, right=right, indent=indent)
+
+    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Text]], *, indent: int = 0) -> None:
+        """Set a table with titles; columns that no row fills are left out."""
+        keep = [i for i in range(len(columns)) if any(row[i].plain for row in rows)]
+        if not keep:
+            return
+        columns = [columns[i] for i in keep]
+        cells = [[row[i] for i in keep] for row in rows]
+        widths = self.widths(columns, cells, indent=indent)
+        right = frozenset(i for i, c in enumerate(columns) if c.right)
+        self.titles(columns, widths, indent=indent)
+        for row in cells:
+            self.row(row, widths, right=right, indent=indent)
+
+    def text(self) -> str:
+        """The finished page; it ends with a line end."""
+        while self.lines and not self.lines[-1].plain:
+            self.lines.pop()
+        if not self.color:
+            return "".join(f"{line.plain}\n" for line in self.lines)
+        out = StringIO()
+        console = Console(
+            file=out,
+            width=self.width,
+            color_system="standard",
+            force_terminal=True,
+            legacy_windows=False,
+            no_color=False,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            _environ={},
+        )
+        for line in self.lines:
+            console.print(line, soft_wrap=True)
+        return out.getvalue()
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Split prose into what is set as one piece each."""
+    pieces: list[str] = []
+    fresh = True
+    for raw in text.replace("\r\n", "\n").split("\n"):
+        line = raw.replace("\t", " ").rstrip()
+        if not line.strip():
+            fresh = True
+        elif fresh or line.startswith(" "):
+            pieces.append(line)
+            fresh = line.startswith(" ")
+        else:
+            pieces[-1] += " " + line
+    return pieces
+
+
+def short_names(members: Iterable[str]) -> dict[str, str]:
+    """Name members by their file alone where that is clear, else with the folder that tells them apart."""
+    every = sorted(set(members))
+    names = {member: member.rsplit("/", 1)[-1] for member in every}
+    by_name: dict[str, list[str]] = {}
+    for member, name in names.items():
+        by_name.setdefault(name, []).append(member)
+    for name, alike in by_name.items():
+        if len(alike) > 1:
+            names.update(_told_apart(name, alike))
+    return names
+
+
+def _told_apart(name: str, members: list[str]) -> dict[str, str]:
+    parts = {member: member.split("/")[:-1][::-1] for member in members}
+    for depth in range(max(len(p) for p in parts.values())):
+        folders = {member: p[depth] if depth < len(p) else "" for member, p in parts.items()}
+        if len(set(folders.values())) == len(members):
+            between = "/" if depth == 0 else "/.../"
+            return {member: f"{folder}{between}{name}" if folder else name for member, folder in folders.items()}
+    return {member: member for member in members}

@@ -1,0 +1,286 @@
+"""What `capflog analyze` prints: the verdict first, then the causes with their proof, then what stands behind them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from capflog.reports import problems
+from capflog.reports.layout import PROSE, Column, Page, Zone, joined, seconds, short_names, some, source_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.text import Text
+
+    from capflog.model import Clock, Enrollment, Member, Report, ServiceStart
+    from capflog.reports.problems import Problem
+
+#: Rows of the table of devices, and of the list of members.
+DEVICES_SHOWN = 30
+MEMBERS_SHOWN = 12
+
+_VERDICTS = {"failing": "bold red", "degraded": "bold yellow", "healthy": "bold green", "inconclusive": "bold magenta"}
+_OUTCOMES = {"failed": "red", "incomplete": "yellow", "issued": "green"}
+_LABEL = 9
+
+
+def render(report: Report, *, width: int, color: bool, unicode: bool, zone_offset: int | None) -> str:
+    """Set the report as text.
+
+    ``width`` is in cells; no line is wider (a page has at least :data:`capflog.reports.layout.NARROWEST`).
+    ``zone_offset`` is the zone in which times are shown: local minus UTC in seconds; None: the node's zone is not
+    known, times are UTC. Without ``color`` the text has no escape sequence, without ``unicode`` no character beyond
+    ASCII.
+    """
+    page = Page(width, color=color, unicode=unicode)
+    zone = Zone(zone_offset)
+    found = problems.problems(report.findings)
+    _head(page, report, found, zone)
+    _causes(page, report, found, zone)
+    _devices(page, report, zone)
+    _starts(page, report.starts, zone)
+    _clocks(page, report.clocks)
+    _lacking(page, report)
+    _members(page, report.members)
+    return page.text()
+
+
+def _head(page: Page, report: Report, found: list[Problem], zone: Zone) -> None:
+    verdict = page.say(f"{report.verdict.upper()}  ", _VERDICTS[report.verdict])
+    hang = verdict.cell_len
+    for line in _verdict(report, found):
+        page.add(page.say(line, "bold"), first=verdict, hang=hang, width=PROSE)
+        verdict = page.say("")
+    page.blank()
+
+    sources = list(dict.fromkeys(source_name(m.source) for m in report.members if m.source is not None))
+    known = sum(1 for m in report.members if m.source is not None)
+    read = f": {known:,} of {some(len(report.members), 'member')} read as logs"
+    bundle = page.join(page.log(report.bundle), page.say(f"{read} of {joined(sources)}" if sources else read))
+    page.add(bundle, first=_label(page, "Read"), hang=_LABEL)
+
+    span = zone.span(
+        min((m.first for m in report.members if m.first), default=None),
+        max((m.last for m in report.members if m.last), default=None),
+    )
+    if span:
+        page.add(page.say(f"{span}; times are {zone.whose}"), first=_label(page, "Time"), hang=_LABEL)
+
+    counts = [f"{report.count(o):,} {o}" for o in ("issued", "failed", "incomplete") if report.count(o)]
+    told = f"{some(len(report.devices), 'device')}, {some(len(report.enrollments), 'enrollment')}"
+    page.add(page.say(f"{told}: {', '.join(counts)}" if counts else told), first=_label(page, "Found"), hang=_LABEL)
+    if report.unattributed:
+        page.add(
+            page.say(f"{some(report.unattributed, 'record')} of CES and the CA could be put to no enrollment for sure"),
+            hang=_LABEL,
+        )
+
+
+def _verdict(report: Report, found: list[Problem]) -> list[str]:
+    """The verdict in words, a line for each thought."""
+    every, failed = len(report.enrollments), report.count("failed")
+    errors = [p for p in found if p[0].severity == "error"]
+    standing = [p for p in errors if not all(f.resolved for f in p)]
+    if report.verdict == "failing":
+        if standing or errors:
+            return _named((standing or errors)[0])
+        if failed:
+            return [f"{failed:,} of {some(every, 'enrollment')} failed, and no rule says why."]
+        return ["The last start of CES failed, and no rule says why."]
+    if report.verdict == "degraded":
+        told = [f"{failed:,} of {some(every, 'enrollment')} failed."] if failed else []
+        if standing:
+            return told + _named(standing[0])
+        if errors:
+            return [*told, "A later success shows that the cause is gone:", *_named(errors[0])]
+        return told or ["Not all went well."]
+    if report.verdict == "healthy":
+        well = bool(report.starts) and report.starts[-1].ok is True
+        if not every:
+            return ["CES started well; no device tried to enroll." if well else "Nothing failed."]
+        issued = report.count("issued")
+        told = [f"{issued:,} of {some(every, 'enrollment')} {'was' if issued == 1 else 'were'} issued"]
+        return [f"{told[0]}, and CES started well." if well else f"{told[0]}."]
+    if not any(m.source is not None for m in report.members):
+        return ["Nothing in the bundle is a log that capflog knows."]
+    if report.gaps:
+        return ["The logs do not tell enough.", report.gaps[0].message]
+    if every:
+        return [f"The logs show no enrollment from its start to its answer, but {some(every, 'part')} of one."]
+    return ["The logs show no enrollment and no start of CES."]
+
+
+def _named(problem: Problem) -> list[str]:
+    if len(problem) == 1:
+        return [problem[0].title]
+    return ["One of these, which the logs cannot tell apart:", *(f"- {f.title}" for f in problem)]
+
+
+def _label(page: Page, word: str) -> Text:
+    return page.say(word.ljust(_LABEL), "bold")
+
+
+def _causes(page: Page, report: Report, found: list[Problem], zone: Zone) -> None:
+    titles = {f.rule: f.title for f in report.findings}
+    number = 0
+    for severity, heading in (("error", "Causes"), ("warning", "Warnings"), ("info", "Notes")):
+        chosen = [p for p in found if p[0].severity == severity]
+        if chosen:
+            page.heading(heading)
+        for problem in chosen:
+            number += 1
+            problems.show(page, number, problem, zone, titles)
+
+
+def _when(enrollment: Enrollment) -> float:
+    time = enrollment.ended or enrollment.started
+    return time.timestamp() if time else float("-inf")
+
+
+def _devices(page: Page, report: Report, zone: Zone) -> None:
+    """The devices, those whose last enrollment failed first, then the latest first."""
+    attempts: dict[str | None, list[Enrollment]] = {}
+    for enrollment in report.enrollments:
+        attempts.setdefault(enrollment.device, []).append(enrollment)
+    if not attempts:
+        return
+    # Of two enrollments at the same time, or without one, the later in the report is the later.
+    latest = {d: max(enumerate(es), key=lambda pair: (_when(pair[1]), pair[0]))[1] for d, es in attempts.items()}
+    order = list(_OUTCOMES)
+    ranked = sorted(attempts, key=lambda d: (order.index(latest[d].outcome), -_when(latest[d]), d is None, d or ""))
+    days = {zone.date(t) for e in latest.values() if (t := e.ended or e.started)}
+    page.heading("Devices")
+    rows: list[list[Text]] = []
+    for device in ranked[:DEVICES_SHOWN]:
+        last = latest[device]
+        time = last.ended or last.started
+        error = last.est_error if last.outcome != "issued" else None
+        shown = "" if time is None else zone.clock(time) if len(days) == 1 else zone.stamp(time)
+        rows.append(
+            [
+                page.say("(no name)", "dim") if device is None else page.log(device),
+                page.say(f"{len(attempts[device]):,}"),
+                page.say(last.outcome, _OUTCOMES[last.outcome]),
+                page.say(shown),
+                page.log(error or ""),
+                page.log(" or ".join(last.causes)),
+            ]
+        )
+    columns = [
+        Column("device", yields=True, least=15),
+        Column("tries", right=True),
+        Column("last one"),
+        Column("at", yields=True, least=10),
+        Column("told to CAPF", yields=True, least=16),
+        Column("cause", yields=True, least=14),
+    ]
+    page.table(columns, rows, indent=2)
+    if len(ranked) > DEVICES_SHOWN:
+        more = len(ranked) - DEVICES_SHOWN
+        page.add(page.say(f"and {more:,} more: capflog analyze --format json"), indent=2)
+
+
+def _starts(page: Page, starts: Sequence[ServiceStart], zone: Zone) -> None:
+    if not starts:
+        return
+    page.heading("Starts of CES")
+    rows = []
+    for start in starts:
+        if start.started is not None:
+            time = zone.stamp(start.started)
+        elif start.earliest is not None and start.latest is not None:
+            time = "between " + zone.span(start.earliest, start.latest).replace(" to ", " and ")
+        elif start.earliest is not None:
+            time = "after " + zone.stamp(start.earliest)
+        elif start.latest is not None:
+            time = "before " + zone.stamp(start.latest)
+        else:
+            time = "time not known"
+        result, style = {True: ("ok", "green"), False: ("failed", "red"), None: ("not told", "yellow")}[start.ok]
+        rows.append([page.say(time), page.say(result, style), page.log(" or ".join(start.causes))])
+    page.table([Column("at", yields=True, least=20), Column("result"), Column("cause", yields=True)], rows, indent=2)
+
+
+def _clocks(page: Page, clocks: Sequence[Clock]) -> None:
+    if not clocks:
+        return
+    page.heading("Clocks")
+    hang = max(len(source_name(c.source)) for c in clocks) + 2
+    names = short_names(m for c in clocks for m in c.members)
+    twice = {c.source for c in clocks if sum(1 for other in clocks if other.source == c.source) > 1}
+    for clock in clocks:
+        parts = [page.say(_told(clock))]
+        if clock.basis:
+            parts.append(page.say(("; ASSUMED, not told by the logs: " if clock.assumed else "; ") + clock.basis))
+        elif clock.assumed:
+            parts.append(page.say("; ASSUMED, not told by the logs"))
+        if clock.source in twice and clock.members:
+            more = len(clock.members) - 3
+            parts.append(page.say(" ("))
+            parts.append(page.log(", ".join(names[m] for m in clock.members[:3])))
+            parts.append(page.say(f" and {more:,} more)" if more > 0 else ")"))
+        first = page.say(source_name(clock.source), "bold")
+        page.add(page.join(*parts), first=first, indent=2, hang=hang, width=PROSE)
+
+
+def _told(clock: Clock) -> str:
+    if clock.quality == "none" and clock.offset_seconds is None and clock.utc_offset_seconds is None:
+        return "no time known"
+    zone = "zone not known" if clock.utc_offset_seconds is None else Zone(clock.utc_offset_seconds).name
+    return f"{_difference(clock)}; {zone}"
+
+
+def _difference(clock: Clock) -> str:
+    if clock.quality == "reference":
+        return "the reference: the CUCM node's clock"
+    if clock.quality == "conflict":
+        return "its difference to the CUCM node's clock is not known: its requests contradict each other"
+    if clock.offset_seconds is None:
+        return "its difference to the CUCM node's clock is not known"
+    offset, bound = clock.offset_seconds, clock.uncertainty_seconds
+    exact = "" if bound is None else f" (±{_short(bound)})"
+    if bound is not None and abs(offset) <= bound:
+        told = f"in step with the CUCM node{exact}"
+    else:
+        told = f"{_short(offset)} {'behind' if offset < 0 else 'ahead of'} the CUCM node{exact}"
+    hedge = {"weak": ", on few requests", "one-sided": ", bounded on one side only", "none": ", not measured"}
+    return told + hedge.get(clock.quality, "")
+
+
+def _short(amount: float) -> str:
+    return f"{abs(amount):.1f} s" if abs(amount) < 60 else seconds(amount)
+
+
+def _lacking(page: Page, report: Report) -> None:
+    if not report.gaps:
+        return
+    page.heading("What the bundle lacks")
+    for gap in report.gaps:
+        page.prose(gap.message, first=page.say("- "), indent=2, hang=2)
+        if gap.collect.strip():
+            page.prose(gap.collect, first=page.say("Collect: ", "bold"), indent=4, hang=9)
+
+
+def _members(page: Page, members: Sequence[Member]) -> None:
+    """The members that were not read to the last line, the damaged ones first."""
+    order = {"unreadable": 0, "partial": 1, "parsed": 2, "skipped": 3}
+    marred = [m for m in members if m.status != "parsed" or m.unparsed]
+    if not marred:
+        return
+    marred.sort(key=lambda m: order[m.status])
+    page.heading("Members not read in full")
+    style = {"unreadable": "red", "partial": "yellow"}
+    for member in marred[:MEMBERS_SHOWN]:
+        told = [] if member.status == "parsed" else [page.say(member.status, style.get(member.status, ""))]
+        if member.reason:
+            told.append(page.log(member.reason))
+        if member.unparsed and member.source is not None:
+            told.append(page.say(f"{some(member.unparsed, 'unknown line')} of {member.lines:,}"))
+        body = page.join(page.log(member.member, "cyan"), page.say("  "))
+        for place, part in enumerate(told):
+            body.append_text(page.say(", " if place else ""))
+            body.append_text(part)
+        page.add(body, indent=2, hang=2, first=page.say("- "))
+    hint = "capflog inspect shows them" if any(m.unparsed and m.source for m in marred) else "see capflog inspect"
+    more = len(marred) - MEMBERS_SHOWN
+    page.add(page.say(f"and {more:,} more: {hint}" if more > 0 else hint), indent=2)
