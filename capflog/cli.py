@@ -69,7 +69,6 @@ def main() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     try:
         status = cli.main(standalone_mode=False)
-        sys.stdout.flush()
     except click.exceptions.Abort:
         _say("interrupted")
         status = 130
@@ -78,10 +77,6 @@ def main() -> NoReturn:
         status = UNUSABLE
     except click.exceptions.Exit as done:
         status = done.exit_code
-    except BrokenPipeError:
-        # Whoever read this has enough of it (| head). Python would complain once more while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = OK
     except MemoryError:
         _say("there is not enough memory for this bundle")
         status = UNUSABLE
@@ -127,8 +122,13 @@ def _stop(message: str) -> NoReturn:
 
 
 def _print(text: str) -> None:
-    """Write a result to standard output."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    """Write a result to standard output; a reader that has enough of it (``| head``) is no error."""
+    try:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would complain once more of the pipe while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _analyze(bundles: Sequence[str]) -> Analysis:

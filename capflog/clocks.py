@@ -280,7 +280,7 @@ def _date_by_hints(log: _Log, trace: Trace, dated: Mapping[str, Dated]) -> tuple
         mark = dated.get(member)
         if mark is not None and mark.modified is not None:
             bounds.append((_last_midnight(_ms(mark.modified), own_last), "the trace file's own time"))
-    wishes = log.table.loc[log.table["parameter"] == "operation_should_finish_by", "value"].astype(str)
+    wishes = log.table.loc[log.table["parameter"] == "Operation Should Finish By", "value"].astype(str)
     for wish in wishes:
         found = re.fullmatch(r"(\d{4}):(\d\d):(\d\d):(\d\d):(\d\d)", wish.strip())
         if found:

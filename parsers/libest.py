@@ -408,6 +408,10 @@ class EstReader:
             values["referer" if referer else "agent"] = said
         return "est.referer" if referer else "est.agent"
 
+    def interrupted(self) -> None:
+        """Take note of another program's record: what follows it need not be the last page's words."""
+        self._fresh = None
+
     def blank(self) -> None:
         """Take note of an empty line: headers of an answer end there."""
         self._headers = 0

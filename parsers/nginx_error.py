@@ -39,11 +39,11 @@ _STAMPED = re.compile(
 _PROCESS = re.compile(r"\] [0-9]{1,18}#[0-9]")
 _UNSTAMPED = re.compile(rf"nginx: \[({_LEVELS})\] ?")
 _CLIENT = ", client: "
-_PEER = re.compile(r', client: ([^\s,"]+)(?:, server: ([^,"]*(?:,(?! )[^,"]*)*))?')
+_PEER = re.compile(r', client: ([^\s,"]+)(?:, server: ([^,"]*(?:,(?! |\Z)[^,"]*)*))?')
 _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9 /_.-]*")
 _PIECES = ("request", "subrequest", "upstream", "host", "referrer")
 _PIECE = re.compile(rf', ({"|".join(_PIECES)}): "')
-_END = re.compile(rf'"(?:\Z|, ({"|".join(_PIECES[1:])}): ")')
+_END = re.compile(rf'"(?:\Z|, ({"|".join(_PIECES[1:])}): "|,(?: [a-z]{{0,10}}(?:: ?)?)?\Z)')
 _PLAIN = re.compile("".join(rf'(?:, {name}: "([^"]*)")?' for name in _PIECES) + r"\Z")
 _PROTOCOL = re.compile(r" HTTP/[0-9](?:\.[0-9])?\Z")
 _PLUGIN = re.compile(r"[A-Za-z][A-Za-z0-9]*_\w*: ")
@@ -208,6 +208,8 @@ class ErrorReader:
             event = self._service(text)
         if event is None:
             return self._other(text)
+        if first != "*":
+            self._est.interrupted()
         if self._unfinished is not None and self._unfinished.event is not event:
             self._unfinished = None
         return event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capflog.reports.layout import Column, Page, Zone, node_zone, some, source_name
+from capflog.reports.layout import Column, Page, Zone, node_zone, some, source_name, zone_assumed
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -26,7 +26,7 @@ def render(report: Report, *, width: int, color: bool, unicode: bool) -> str:
     Times are the node's where the report's clocks know its zone, else UTC.
     """
     page = Page(width, color=color, unicode=unicode)
-    zone = Zone(node_zone(report.clocks))
+    zone = Zone(node_zone(report.clocks), zone_assumed(report.clocks))
     known = sum(1 for m in report.members if m.source is not None)
     read = f": {some(len(report.members), 'member')}, {known:,} read as logs"
     page.add(page.join(page.log(report.bundle, "bold"), page.say(read)))

@@ -77,9 +77,14 @@ def seconds(amount: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """The zone in which times are shown. ``offset``: local time minus UTC in seconds; None: not known, shown as UTC."""
+    """The zone in which times are shown.
+
+    ``offset``: local time minus UTC in seconds; None: not known, shown as UTC. ``assumed``: nothing in the bundle fixes
+    the zone, or the date, of the node's clock.
+    """
 
     offset: int | None
+    assumed: bool = False
 
     @property
     def name(self) -> str:
@@ -93,7 +98,7 @@ class Zone:
     def whose(self) -> str:
         """The zone's name and why it is this one."""
         known = "the CUCM node's zone" if self.offset is not None else "as the CUCM node's zone is not known"
-        return f"{self.name}, {known}"
+        return f"{self.name}, {known}{' (zone or date is assumed)' if self.assumed else ''}"
 
     def local(self, time: datetime) -> datetime:
         """Move a time into the zone; a time at the edge of the calendar stays in UTC."""
@@ -129,9 +134,19 @@ class Zone:
 
 def node_zone(clocks: Iterable[Clock]) -> int | None:
     """The CUCM node's zone in seconds, as the clocks tell it: the reference clock's, else NGINX's, else None."""
+    clock = _node_clock(clocks)
+    return None if clock is None else clock.utc_offset_seconds
+
+
+def zone_assumed(clocks: Iterable[Clock]) -> bool:
+    """Tell whether the CUCM node's zone or date is a guess."""
+    clock = _node_clock(clocks)
+    return clock is not None and clock.assumed
+
+
+def _node_clock(clocks: Iterable[Clock]) -> Clock | None:
     known = [c for c in clocks if c.utc_offset_seconds is not None and c.source not in {"iis", "httperr"}]
-    known.sort(key=lambda c: (c.assumed, c.quality != "reference"))
-    return known[0].utc_offset_seconds if known else None
+    return min(known, key=lambda c: (c.assumed, c.quality != "reference"), default=None)
 
 
 def _fitting(plain: str, start: int, width: int) -> int:
@@ -145,6 +160,15 @@ def _fitting(plain: str, start: int, width: int) -> int:
             break
         end += 1
     return max(end, start + 1)
+
+
+def _place_to_cut(plain: str, floor: int, end: int) -> int:
+    """Where a long word is best cut, behind ``floor`` and not behind ``end``; 0: nowhere better than elsewhere."""
+    for breaks in ("/", _BREAKS):
+        for place in range(end, floor, -1):
+            if plain[place - 1] in breaks and "://" not in plain[max(place - 3, 0) : place + 2]:
+                return place
+    return 0
 
 
 def wrap(text: Text, width: int) -> list[Text]:
@@ -170,7 +194,7 @@ def wrap(text: Text, width: int) -> list[Text]:
                     start += 1
                 continue
         floor = max(start + (end - start) // 2, blank + 1)
-        cut = next((i for i in range(end, floor, -1) if plain[i - 1] in _BREAKS), 0)
+        cut = _place_to_cut(plain, floor, end)
         if not cut and blank > start:
             lines.append(text[start:blank])
             start = blank + 1
@@ -288,6 +312,15 @@ class Page:
                     out.append(room)
             out.rstrip()
             self.lines.append(out)
+
+    def wants(self, columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> int:
+        """Say how many cells a table would take if nothing in it were wrapped."""
+        filled = [
+            max(cell_len(c.title), *(row[i].cell_len for row in rows))
+            for i, c in enumerate(columns)
+            if any(row[i].plain for row in rows)
+        ]
+        return sum(filled) + 2 * (len(filled) - 1)
 
     def widths(self, columns: Sequence[Column], rows: Sequence[Sequence[Text]], *, indent: int = 0) -> list[int]:
         """Give each column the room that it wants, or what the page has for it."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capflog.reports.layout import PROSE, Page, Zone, some
+from capflog.reports.layout import PROSE, Page, Zone, short_names, some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.text import Text
 
-    from capflog.model import Evidence, Finding
+    from capflog.model import Finding
 
 #: Names of devices that a finding lists; the table of devices has the others.
 DEVICES_NAMED = 6
+
+#: Lines of proof that are shown; the JSON report has what else is at hand.
+PROOF_SHOWN = 6
 
 SEVERITY_STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold"}
 
@@ -49,6 +52,25 @@ def problems(findings: Sequence[Finding]) -> list[Problem]:
     return found
 
 
+def by_severity(found: Sequence[Problem]) -> list[Problem]:
+    """Put problems in the order in which they are shown: errors, warnings, notes."""
+    order = list(SEVERITY_STYLES)
+    return sorted(found, key=lambda problem: order.index(problem[0].severity))
+
+
+def numbers(found: Sequence[Problem]) -> dict[str, str]:
+    """Number the rules of problems in the order in which they are shown: "1"; "2a" and "2b" of one problem."""
+    return {
+        finding.rule: f"{number}{_letter(place)}" if len(problem) > 1 else f"{number}"
+        for number, problem in enumerate(found, 1)
+        for place, finding in enumerate(problem)
+    }
+
+
+def _letter(place: int) -> str:
+    return chr(ord("a") + place % 26)
+
+
 def show(page: Page, number: int, problem: Problem, zone: Zone, titles: dict[str, str]) -> None:
     """Set one problem; ``titles`` has the titles of all rules that spoke, by their ids."""
     head = problem[0]
@@ -58,7 +80,9 @@ def show(page: Page, number: int, problem: Problem, zone: Zone, titles: dict[str
         page.add(page.say(head.title, SEVERITY_STYLES[head.severity]), first=mark, hang=_INDENT)
         page.add(_kind(page, head), indent=_INDENT)
         _where(page, problem, zone)
-        _why_and_what(page, head, titles, known=set())
+        _why(page, head)
+        _prove(page, problem, zone)
+        _what(page, head, titles, known=set())
         return
     page.add(
         page.say(
@@ -69,11 +93,12 @@ def show(page: Page, number: int, problem: Problem, zone: Zone, titles: dict[str
         first=mark,
         hang=_INDENT,
     )
-    letters = [f"{number}{chr(ord('a') + i % 26)}" for i in range(len(problem))]
+    letters = [f"{number}{_letter(place)}" for place in range(len(problem))]
     for letter, finding in zip(letters, problem, strict=True):
         page.add(page.say(finding.title, "bold"), first=page.say(letter, "bold"), indent=_INDENT, hang=4)
         page.add(_kind(page, finding), indent=_INDENT + 4)
     _where(page, problem, zone)
+    _prove(page, problem, zone)
     for letter, finding in zip(letters, problem, strict=True):
         page.blank()
         page.add(
@@ -81,7 +106,8 @@ def show(page: Page, number: int, problem: Problem, zone: Zone, titles: dict[str
             indent=_INDENT,
             width=PROSE,
         )
-        _why_and_what(page, finding, titles, known={f.rule for f in problem})
+        _why(page, finding)
+        _what(page, finding, titles, known={f.rule for f in problem})
 
 
 def _kind(page: Page, finding: Finding) -> Text:
@@ -94,7 +120,7 @@ def _label(page: Page, word: str) -> Text:
 
 
 def _where(page: Page, problem: Problem, zone: Zone) -> None:
-    """Whom it hits, when, and the lines that prove it."""
+    """Whom it hits, and when."""
     devices = list(dict.fromkeys(d for f in problem for d in f.devices))
     whom: list[Text] = []
     if any(f.scope == "service" for f in problem):
@@ -122,10 +148,20 @@ def _where(page: Page, problem: Problem, zone: Zone) -> None:
             when.append("not resolved in these logs")
     page.add(page.say("; ".join(when)), first=_label(page, "When"), indent=_INDENT, hang=_LABEL, width=PROSE)
 
-    evidence = max((f.evidence for f in problem), key=len)
+
+def _prove(page: Page, problem: Problem, zone: Zone) -> None:
+    """The lines that prove it, in full; a member is named in full once, then by its file."""
+    evidence = max((f.evidence for f in problem), key=len)[:PROOF_SHOWN]
+    names = short_names(line.member for line in evidence)
+    named: set[str] = set()
     label: Text | None = _label(page, "Proof")
     for line in evidence:
-        page.add(_place(page, line, zone), first=label, indent=_INDENT, hang=_LABEL)
+        name = names[line.member] if line.member in named else line.member
+        named.add(line.member)
+        place = page.log(f"{name}:{line.line}", "cyan")
+        if line.time is not None:
+            place = page.join(place, page.say("  " + zone.stamp(line.time, exact=line.time.microsecond > 0)))
+        page.add(place, first=label, indent=_INDENT, hang=_LABEL)
         page.add(page.log(line.text), indent=_INDENT + _LABEL + 2)
         label = None
     more = max(f.evidence_total for f in problem) - len(evidence)
@@ -133,16 +169,13 @@ def _where(page: Page, problem: Problem, zone: Zone) -> None:
         page.add(page.say(f"and {more:,} more"), first=label, indent=_INDENT, hang=_LABEL)
 
 
-def _place(page: Page, evidence: Evidence, zone: Zone) -> Text:
-    place = page.log(f"{evidence.member}:{evidence.line}", "cyan")
-    if evidence.time is not None:
-        place.append_text(page.say("  " + zone.stamp(evidence.time, exact=evidence.time.microsecond > 0)))
-    return place
-
-
-def _why_and_what(page: Page, finding: Finding, titles: dict[str, str], known: set[str]) -> None:
+def _why(page: Page, finding: Finding) -> None:
     if finding.explanation.strip():
         page.prose(finding.explanation, first=_label(page, "Why"), indent=_INDENT, hang=_LABEL)
+
+
+def _what(page: Page, finding: Finding, titles: dict[str, str], known: set[str]) -> None:
+    """What to do, how to confirm it, what else it may be, and where it is documented."""
     page.numbered(finding.remedy, first=_label(page, "Do"), indent=_INDENT, hang=_LABEL)
     page.numbered(finding.verify, first=_label(page, "Confirm"), indent=_INDENT, hang=_LABEL)
     others = [rule for rule in finding.alternatives if rule not in known]
@@ -156,11 +189,8 @@ def _why_and_what(page: Page, finding: Finding, titles: dict[str, str], known: s
         page.add(page.say(more), indent=_INDENT, hang=_LABEL, width=PROSE)
     label = _label(page, "See")
     for reference in finding.references:
-        url = reference.get("url", "")
-        page.add(
-            page.join(page.say(reference.get("title", "")), page.say("  " if url else ""), page.log(url)),
-            first=label,
-            indent=_INDENT,
-            hang=_LABEL,
-        )
-        label = None
+        title, url = reference.get("title", ""), reference.get("url", "")
+        for text in (page.say(title), page.log(url)):
+            if text.plain:
+                page.add(text, first=label, indent=_INDENT, hang=_LABEL)
+                label = None

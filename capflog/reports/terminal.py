@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from capflog.events import SOURCES
 from capflog.reports import problems
-from capflog.reports.layout import PROSE, Column, Page, Zone, joined, seconds, short_names, some, source_name
+from capflog.reports.layout import (
+    PROSE,
+    Column,
+    Page,
+    Zone,
+    joined,
+    seconds,
+    short_names,
+    some,
+    source_name,
+    zone_assumed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,11 +45,11 @@ def render(report: Report, *, width: int, color: bool, unicode: bool, zone_offse
     ASCII.
     """
     page = Page(width, color=color, unicode=unicode)
-    zone = Zone(zone_offset)
-    found = problems.problems(report.findings)
+    zone = Zone(zone_offset, zone_offset is not None and zone_assumed(report.clocks))
+    found = problems.by_severity(problems.problems(report.findings))
     _head(page, report, found, zone)
     _causes(page, report, found, zone)
-    _devices(page, report, zone)
+    _devices(page, report, found, zone)
     _starts(page, report.starts, zone)
     _clocks(page, report.clocks)
     _lacking(page, report)
@@ -53,7 +65,9 @@ def _head(page: Page, report: Report, found: list[Problem], zone: Zone) -> None:
         verdict = page.say("")
     page.blank()
 
-    sources = list(dict.fromkeys(source_name(m.source) for m in report.members if m.source is not None))
+    read_as = {m.source for m in report.members if m.source is not None}
+    order = [*(s for s in SOURCES if s in read_as), *sorted(read_as - set(SOURCES))]
+    sources = [source_name(source) for source in order]
     known = sum(1 for m in report.members if m.source is not None)
     read = f": {known:,} of {some(len(report.members), 'member')} read as logs"
     bundle = page.join(page.log(report.bundle), page.say(f"{read} of {joined(sources)}" if sources else read))
@@ -106,7 +120,9 @@ def _verdict(report: Report, found: list[Problem]) -> list[str]:
     if report.gaps:
         return ["The logs do not tell enough.", report.gaps[0].message]
     if every:
-        return [f"The logs show no enrollment from its start to its answer, but {some(every, 'part')} of one."]
+        return [
+            f"No enrollment is seen from its start to its answer; {every:,} {'is' if every == 1 else 'are'} in part."
+        ]
     return ["The logs show no enrollment and no start of CES."]
 
 
@@ -122,14 +138,13 @@ def _label(page: Page, word: str) -> Text:
 
 def _causes(page: Page, report: Report, found: list[Problem], zone: Zone) -> None:
     titles = {f.rule: f.title for f in report.findings}
-    number = 0
-    for severity, heading in (("error", "Causes"), ("warning", "Warnings"), ("info", "Notes")):
-        chosen = [p for p in found if p[0].severity == severity]
-        if chosen:
-            page.heading(heading)
-        for problem in chosen:
-            number += 1
-            problems.show(page, number, problem, zone, titles)
+    headings = {"error": "Causes", "warning": "Warnings", "info": "Notes"}
+    before = ""
+    for number, problem in enumerate(found, 1):
+        if problem[0].severity != before:
+            before = problem[0].severity
+            page.heading(headings[before])
+        problems.show(page, number, problem, zone, titles)
 
 
 def _when(enrollment: Enrollment) -> float:
@@ -137,7 +152,7 @@ def _when(enrollment: Enrollment) -> float:
     return time.timestamp() if time else float("-inf")
 
 
-def _devices(page: Page, report: Report, zone: Zone) -> None:
+def _devices(page: Page, report: Report, found: list[Problem], zone: Zone) -> None:
     """The devices, those whose last enrollment failed first, then the latest first."""
     attempts: dict[str | None, list[Enrollment]] = {}
     for enrollment in report.enrollments:
@@ -174,6 +189,12 @@ def _devices(page: Page, report: Report, zone: Zone) -> None:
         Column("told to CAPF", yields=True, least=16),
         Column("cause", yields=True, least=14),
     ]
+    if page.wants(columns, rows) > page.width - 2:
+        # The ids of the rules would be broken; the numbers under "Causes" say the same.
+        numbers = problems.numbers(found)
+        columns[-1] = Column("cause", yields=True, least=8)
+        for device, row in zip(ranked, rows, strict=False):
+            row[-1] = page.log(" or ".join(numbers.get(rule, rule) for rule in latest[device].causes))
     page.table(columns, rows, indent=2)
     if len(ranked) > DEVICES_SHOWN:
         more = len(ranked) - DEVICES_SHOWN

@@ -23,8 +23,8 @@ WIDE = 120
 #: A time that is known no better than this is shown with its bounds.
 BOUNDS = timedelta(seconds=3)
 
-#: A time that is known no better than this is shown without milliseconds.
-WHOLE_SECONDS = timedelta(seconds=1)
+#: A time that is known no better than this is shown without milliseconds: a stamp of whole seconds has 0.999 s.
+WHOLE_SECONDS = timedelta(seconds=0.5)
 
 _OUTCOMES = {"failed": "bold red", "incomplete": "bold yellow", "issued": "bold green"}
 _MARKS = {"fault": "FAULT", "cause": "CAUSE"}
@@ -175,7 +175,7 @@ class _Rows:
             max((len(text) for text in offsets), default=0),
             max((self._fitted(self._time(row)) for row in timeline.rows), default=0),
             min(max((len(source_name(row.source)) for row in timeline.rows), default=0), 8),
-            max((len(row.level or "") for row in timeline.rows), default=0) if self.wide else 0,
+            min(max((len(row.level or "") for row in timeline.rows), default=0), 8) if self.wide else 0,
             0,
             min(max((self._place(row).cell_len for row in timeline.rows), default=0), 36) if self.wide else 0,
         ]
@@ -209,8 +209,8 @@ class _Rows:
 
     def _show(self, row: Row, started: datetime | None, *, beside: bool, outside: bool) -> None:
         page = self.page
-        style = "dim" if beside or outside else ""
         word = _MARKS.get(row.mark, "")
+        style = "dim" if (beside or outside) and not word else ""
         strong = "bold red" if word else style
         mark = ">>" if word else " ~" if row.confidence == "likely" else " ." if beside else ""
         text = row.text
@@ -261,4 +261,4 @@ class _Rows:
         if started is None or row.time is None or self._bounded(row):
             return ""
         passed = (row.time - started).total_seconds()
-        return f"{passed:+.3f}" if self._exact(row) else f"{passed:+.0f}    "
+        return f"{passed:+.3f}" if self._exact(row) else f"{round(passed):+d}    "

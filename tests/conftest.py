@@ -1,0 +1,117 @@
+"""What the tests share: the published excerpts as bundles, the samples, the command line as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
+
+from capflog.cli import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from syrupy.assertion import SnapshotAssertion
+
+ROOT = Path(__file__).parent.parent
+PUBLISHED = ROOT / "samples" / "published"
+SAMPLES = sorted(path.stem for path in (ROOT / "samples").glob("*.zip"))
+TRUTH: dict[str, Any] = json.loads((ROOT / "samples" / "truth.json").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a call of capflog gave: output, errors and exit status."""
+
+    out: str
+    err: str
+    status: int
+
+    def together(self) -> str:
+        """All of it in one text, for a snapshot."""
+        return f"{self.out}--- errors\n{self.err}--- exit status {self.status}\n"
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test a store of its own, and a terminal of no particular kind."""
+    for name in ("NO_COLOR", "COLUMNS", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    store = tmp_path / "store"
+    monkeypatch.setenv("CAPFLOG_STORE", str(store))
+    return store
+
+
+@pytest.fixture
+def capflog() -> Callable[..., Said]:
+    """Call capflog as a user does, in this process."""
+
+    def call(*words: str | Path, stdin: bytes | None = None, env: dict[str, str] | None = None) -> Said:
+        result = CliRunner().invoke(cli, [str(word) for word in words], input=stdin, env=env, catch_exceptions=False)
+        return Said(result.stdout, result.stderr, result.exit_code)
+
+    return call
+
+
+@pytest.fixture
+def sample() -> Callable[[str], Path]:
+    """Find a sample by its name."""
+    return lambda name: ROOT / "samples" / f"{name}.zip"
+
+
+@pytest.fixture
+def excerpt(tmp_path: Path) -> Callable[[str], Path]:
+    """Zip a folder of the published excerpts as it is."""
+
+    def make(number: str) -> Path:
+        (folder,) = PUBLISHED.glob(f"{number}-*")
+        bundle = tmp_path / f"{folder.name}.zip"
+        with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(folder.iterdir()):
+                archive.writestr(zipfile.ZipInfo(path.name, (2026, 11, 23, 16, 8, 0)), path.read_bytes())
+        return bundle
+
+    return make
+
+
+@cache
+def validator() -> jsonschema.Draft202012Validator:
+    """Make a validator of the report's contract, formats included."""
+    schema = json.loads(files("capflog").joinpath("report.schema.json").read_text(encoding="utf-8"))
+    return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+
+
+@pytest.fixture
+def report(capflog: Callable[..., Said]) -> Callable[..., dict[str, Any]]:
+    """Analyze bundles and give the JSON report, checked against its contract."""
+
+    def make(*bundles: str | Path) -> dict[str, Any]:
+        said = capflog("analyze", "--format", "json", *bundles)
+        assert said.status == 0, said.err
+        document: dict[str, Any] = json.loads(said.out)
+        validator().validate(document)
+        return document
+
+    return make
+
+
+class TextFile(SingleFileSnapshotExtension):
+    """A snapshot is a text file that one can read."""
+
+    _write_mode = WriteMode.TEXT
+    file_extension = "txt"
+
+
+@pytest.fixture
+def pinned(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """Compare with a text file beside the test; `pytest --snapshot-update` writes them anew."""
+    return snapshot.use_extension(TextFile)

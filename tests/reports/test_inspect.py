@@ -1,0 +1,81 @@
+"""What `inspect` prints: what every member was taken for, and the lines that no pattern takes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from capflog.model import Clock, Member
+from capflog.reports.inspect import render
+from tests.reports import handmade as h
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+
+    from capflog.model import Report
+
+
+def text_of(report: Report, width: int = 80) -> str:
+    return render(report, width=width, color=False, unicode=True)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_members_of_a_bundle(width: int, snapshot: SnapshotAssertion) -> None:
+    assert text_of(h.failing(), width) == snapshot
+
+
+def test_a_small_bundle() -> None:
+    members = [
+        Member("capf.txt", "capf", "parsed", None, "1 of 1 lines: CAPF's stamp", 1, 1, 0, h.at("12:00:00"), None),
+        Member("core.gz", None, "unreadable", "damaged at byte 12"),
+    ]
+    assert text_of(h.empty(members=members, clocks=h.clocks())) == (
+        "empty.zip: 2 members, 1 read as logs\n"
+        "Times are UTC-05:00, the CUCM node's zone\n"
+        "\n"
+        "member    log   status      lines  events  unknown\n"
+        "capf.txt  CAPF  parsed          1       1        0\n"
+        "    2019-03-05 12:00:00\n"
+        "    1 of 1 lines: CAPF's stamp\n"
+        "core.gz   -     unreadable      0       0        -\n"
+        "    damaged at byte 12\n"
+    )
+
+
+def test_nothing_at_all() -> None:
+    assert text_of(h.empty()) == "empty.zip: 0 members, 0 read as logs\n"
+
+
+def test_three_unknown_lines_of_each_member_are_shown_and_the_rest_counted() -> None:
+    unknown = [(number, f"odd line {number}") for number in (3, 14, 159, 2653)]
+    members = [
+        Member("a.log", "nginx", "parsed", lines=9000, unparsed=1200, unknown=unknown),
+        Member("b.log", "nginx", "parsed", lines=9, unparsed=9),
+        Member("c.bin", None, "skipped", unparsed=70, unknown=[(1, "not a log")]),
+    ]
+    assert text_of(h.empty(members=members)).split("LINES THAT NO PATTERN TAKES\n")[1] == (
+        "a.log\n  :3    odd line 3\n  :14   odd line 14\n  :159  odd line 159\n  and 1,197 more\nb.log\n  9 lines\n"
+    )
+
+
+def test_times_are_utc_where_no_clock_of_the_node_is_known() -> None:
+    iis = Clock("iis", [h.IIS], 0, None, None, "none", False, "")
+    member = Member(h.IIS, "iis", "parsed", lines=1, events=1, first=h.at("12:00:00"), last=h.at("12:00:01"))
+    text = text_of(h.empty(members=[member], clocks=[iis]))
+    assert "Times are UTC, as the CUCM node's zone is not known" in text
+    assert "2019-03-05 17:00:00 to 17:00:01" in text
+
+
+def test_no_name_forges_a_row() -> None:
+    forged = "x\nother.log  CAPF  parsed"
+    member = Member(forged, "nginx", "partial", forged, forged, 1, 0, 1, unknown=[(1, forged)])
+    text = text_of(h.empty(members=[member]), 1000)
+    assert r"x\x0aother.log  CAPF  parsed" in text
+    assert not any(line.strip().startswith("other.log") for line in text.splitlines())
+
+
+@pytest.mark.parametrize("report", [h.failing(), h.empty(), h.poisoned(h.failing())], ids=lambda r: r.bundle[:5])
+def test_no_text_breaks_the_page(report: Report) -> None:
+    h.check_page(partial(render, report))

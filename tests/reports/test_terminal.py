@@ -1,0 +1,443 @@
+"""What `analyze` prints: the verdict in words, causes with their proof, and nothing that a log could forge."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from capflog.model import Clock, Evidence, Gap, Member, ServiceStart
+from capflog.reports.terminal import render
+from tests.reports import handmade as h
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+
+    from capflog.model import Report
+
+
+def text_of(report: Report, width: int = 80, zone_offset: int | None = h.EASTERN, **look: Any) -> str:
+    return render(report, **({"width": width, "color": False, "unicode": True, "zone_offset": zone_offset} | look))
+
+
+def section(text: str, title: str) -> str:
+    """The lines below a heading, up to the next one."""
+    found = re.search(rf"^{title}\n(.*?)(?:\n\n(?=[A-Z ]+\n)|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found is not None, text
+    return found[1].rstrip("\n")
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_failing_bundle(width: int, snapshot: SnapshotAssertion) -> None:
+    assert text_of(h.failing(), width) == snapshot
+
+
+def test_a_failing_bundle_in_ascii_and_without_a_zone(snapshot: SnapshotAssertion) -> None:
+    assert text_of(h.failing(), zone_offset=None, unicode=False) == snapshot
+
+
+def test_a_healthy_bundle() -> None:
+    assert text_of(h.healthy()) == (
+        "HEALTHY  1 of 1 enrollment was issued, and CES started well.\n"
+        "\n"
+        "Read     good.zip: 1 of 1 member read as logs of CAPF\n"
+        "Time     2019-03-05 14:05:04 to 14:05:05; times are UTC-05:00, the CUCM node's\n"
+        "         zone\n"
+        "Found    1 device, 1 enrollment: 1 issued\n"
+        "\n"
+        "DEVICES\n"
+        "  device           tries  last one  at\n"
+        "  SEP74A02FC0A675      1  issued    14:05:05\n"
+        "\n"
+        "STARTS OF CES\n"
+        "  at                   result\n"
+        "  2019-03-05 12:31:21  ok\n"
+        "\n"
+        "CLOCKS\n"
+        "  CAPF  the reference: the CUCM node's clock; UTC-05:00; log_access carries\n"
+        "        -0500\n"
+    )
+
+
+def test_an_empty_report_has_no_empty_sections() -> None:
+    assert text_of(h.empty()) == (
+        "INCONCLUSIVE  Nothing in the bundle is a log that capflog knows.\n"
+        "\n"
+        "Read     empty.zip: 0 of 0 members read as logs\n"
+        "Found    0 devices, 0 enrollments\n"
+    )
+
+
+CAPF_READ = Member(h.CAPF, "capf", "parsed")
+FAILED = h.enrollment(1, h.PHONE, "12:00:00", "failed")
+ISSUED = h.enrollment(2, h.PHONE, "12:10:00", "issued")
+STARTED = ServiceStart(h.at("11:00:00"), None, None, True, 1, [])
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict"),
+    [
+        (
+            {"verdict": "failing", "findings": [h.finding("x", "A note", severity="info"), h.chain()]},
+            ["FAILING  CES does not trust the certificate of the CA's web server"],
+        ),
+        (
+            {"verdict": "failing", "findings": [h.finding("old", "Gone", resolved=True), h.chain()]},
+            ["FAILING  CES does not trust the certificate of the CA's web server"],
+        ),
+        (
+            {
+                "verdict": "failing",
+                "findings": [
+                    h.chain(alternatives=["ca-self-signed"]),
+                    h.self_signed(alternatives=["ca-chain-untrusted"]),
+                ],
+            },
+            [
+                "FAILING  One of these, which the logs cannot tell apart:",
+                "         - CES does not trust the certificate of the CA's web server",
+                "         - The CA's web server presents a self-signed certificate",
+            ],
+        ),
+        (
+            {"verdict": "failing", "enrollments": [FAILED, ISSUED]},
+            ["FAILING  1 of 2 enrollments failed, and no rule says why."],
+        ),
+        ({"verdict": "failing"}, ["FAILING  The last start of CES failed, and no rule says why."]),
+        (
+            {"verdict": "degraded", "enrollments": [FAILED, ISSUED], "findings": [h.chain(resolved=True)]},
+            [
+                "DEGRADED  1 of 2 enrollments failed.",
+                "          A later success shows that the cause is gone:",
+                "          CES does not trust the certificate of the CA's web server",
+            ],
+        ),
+        (
+            {"verdict": "degraded", "enrollments": [FAILED, ISSUED], "findings": [h.chain()]},
+            [
+                "DEGRADED  1 of 2 enrollments failed.",
+                "          CES does not trust the certificate of the CA's web server",
+            ],
+        ),
+        ({"verdict": "degraded"}, ["DEGRADED  Not all went well."]),
+        ({"verdict": "healthy", "enrollments": [ISSUED, ISSUED]}, ["HEALTHY  2 of 2 enrollments were issued."]),
+        (
+            {"verdict": "healthy", "enrollments": [ISSUED, ISSUED], "starts": [STARTED]},
+            ["HEALTHY  2 of 2 enrollments were issued, and CES started well."],
+        ),
+        ({"verdict": "healthy", "starts": [STARTED]}, ["HEALTHY  CES started well; no device tried to enroll."]),
+        ({"verdict": "healthy"}, ["HEALTHY  Nothing failed."]),
+        (
+            {"members": [CAPF_READ], "gaps": [Gap("g", "The CA's log is missing.", "Fetch it.")]},
+            ["INCONCLUSIVE  The logs do not tell enough.", "              The CA's log is missing."],
+        ),
+        (
+            {"members": [CAPF_READ], "enrollments": [h.enrollment(1, h.PHONE, "12:00:00", "incomplete")]},
+            ["INCONCLUSIVE  No enrollment is seen from its start to its answer; 1 is in part."],
+        ),
+        ({"members": [CAPF_READ]}, ["INCONCLUSIVE  The logs show no enrollment and no start of CES."]),
+    ],
+)
+def test_the_verdict_says_it_in_words(given: dict[str, Any], verdict: list[str]) -> None:
+    assert text_of(h.empty(**given)).split("\n\n")[0].splitlines() == verdict
+
+
+def test_a_cause_in_full() -> None:
+    cause = h.finding(
+        "ca-dns-failure",
+        "DNS does not know the CA's name",
+        scope="device",
+        devices=[h.PHONE],
+        occurrences=12,
+        resolved=True,
+        evidence=[Evidence(h.CISCORA, 3, "nginx: [warn] Could not resolve: lab-dcc.michamen.com", h.at("12:31:21.500"),
+                             "ciscora")],
+        evidence_total=9,
+        explanation="The name is misspelt.",
+        remedy=["Correct it.", "Restart CAPF."],
+        verify=["Ask DNS:\n  utils network host lab-dcc.michamen.com"],
+        alternatives=["ca-dns-timeout", "clock-behind"],
+        references=[{"title": "Cisco 214396"}],
+    )  # fmt: skip
+    other = h.finding("clock-behind", "The CA's clock is behind", severity="warning")
+    text = section(text_of(h.empty(findings=[cause, other])), "CAUSES")
+    assert text == (
+        "\n"
+        "1  DNS does not know the CA's name\n"
+        "   ca-dns-failure, error, certain\n"
+        "   Whom     1 device: SEP001F6C81118B\n"
+        "   When     2019-03-05 12:31:03 to 12:32:09; 12 times; resolved: a later success\n"
+        "            shows that it is gone\n"
+        "   Why      The name is misspelt.\n"
+        "   Proof    cucm-pub/2019-03-05_13-20-11/cm/trace/capf/sdi/nginx00000001.txt:3\n"
+        "            2019-03-05 12:31:21.500\n"
+        "              nginx: [warn] Could not resolve: lab-dcc.michamen.com\n"
+        "            and 8 more\n"
+        "   Do       1. Correct it.\n"
+        "            2. Restart CAPF.\n"
+        "   Confirm  1. Ask DNS:\n"
+        "                 utils network host lab-dcc.michamen.com\n"
+        "   Or       ca-dns-timeout\n"
+        "            clock-behind: The CA's clock is behind\n"
+        "            The same lines allow this too; to tell them apart: capflog rule ID\n"
+        "   See      Cisco 214396"
+    )
+
+
+def test_a_proof_line_can_be_read_in_full() -> None:
+    line = "curl " + "w" * 300 + " end of the line"
+    report = h.empty(findings=[h.chain(evidence=[Evidence("m", 1, line, None, "ciscora")], evidence_total=1)])
+    proof = section(text_of(report), "CAUSES").split("Proof")[1].split("\n   Do")[0]
+    assert "".join(proof.split()).endswith("".join(line.split()))
+
+
+def test_many_proof_lines_are_cut_and_a_member_is_named_in_full_once() -> None:
+    evidence = [Evidence(h.CISCORA if n % 2 else h.NGINX, n, f"line {n}", None, "ciscora") for n in range(1, 13)]
+    report = h.empty(findings=[h.chain(evidence=evidence, evidence_total=36)])
+    proof = section(text_of(report), "CAUSES").split("Proof")[1].split("\n   Do")[0]
+    assert [line.strip() for line in proof.splitlines()] == [
+        f"{h.CISCORA}:1",
+        "line 1",
+        f"{h.NGINX}:2",
+        "line 2",
+        "nginx00000001.txt:3",
+        "line 3",
+        "error.log:4",
+        "line 4",
+        "nginx00000001.txt:5",
+        "line 5",
+        "error.log:6",
+        "line 6",
+        "and 30 more",
+    ]
+
+
+def test_causes_on_other_lines_are_two_problems() -> None:
+    elsewhere = [Evidence(h.CISCORA, 99, h.UNTRUSTED, None, "ciscora")]
+    report = h.empty(
+        findings=[
+            h.chain(alternatives=["ca-self-signed"]),
+            h.self_signed(alternatives=["ca-chain-untrusted"], evidence=elsewhere),
+        ]
+    )
+    text = text_of(report)
+    assert "possible causes" not in text
+    assert "\n1  CES does not trust" in text
+    assert "\n2  The CA's web server presents" in text
+
+
+def test_causes_that_do_not_both_name_each_other_are_two_problems() -> None:
+    text = text_of(h.empty(findings=[h.chain(alternatives=["ca-self-signed"]), h.self_signed()]))
+    assert "possible causes" not in text
+
+
+def test_three_causes_that_cannot_be_told_apart_show_their_proof_once() -> None:
+    names = ["a-one", "b-two", "c-three"]
+    found = [h.finding(n, f"Title {n}", alternatives=[o for o in names if o != n]) for n in names]
+    text = text_of(h.empty(findings=found))
+    assert "One problem with three possible causes. The logs cannot tell these apart:" in text
+    assert text.count("Proof") == 1
+    assert text.count("Why") == 3
+    assert "   Or  " not in text
+
+
+def test_devices_those_that_fail_come_first_then_the_latest() -> None:
+    enrollments = [
+        h.enrollment(1, "SEPA", "10:00:00", "failed", causes=["ces-no-answer"]),
+        h.enrollment(2, "SEPB", "10:05:00", "issued"),
+        h.enrollment(3, "SEPC", "11:00:00", "failed", causes=["ces-no-answer"]),
+        h.enrollment(4, "SEPD", "09:00:00", "incomplete"),
+        h.enrollment(5, "SEPE", "09:30:00", "failed"),
+        h.enrollment(6, "SEPE", "09:45:00", "issued"),
+        h.enrollment(7, None, "09:50:00", "issued"),
+    ]
+    assert section(text_of(h.empty(enrollments=enrollments)), "DEVICES") == (
+        "  device     tries  last one    at        told to CAPF      cause\n"
+        "  SEPC           1  failed      11:00:10  EST_ERR_SSL_READ  ces-no-answer\n"
+        "  SEPA           1  failed      10:00:10  EST_ERR_SSL_READ  ces-no-answer\n"
+        "  SEPD           1  incomplete  09:00:00\n"
+        "  SEPB           1  issued      10:05:10\n"
+        "  (no name)      1  issued      09:50:10\n"
+        "  SEPE           2  issued      09:45:10"
+    )
+
+
+def test_causes_have_their_numbers_where_their_names_have_no_room() -> None:
+    report = h.failing()
+    assert "EST_ERR_SSL_READ  1a or 1b" in section(text_of(report, 80), "DEVICES")
+    assert "EST_ERR_SSL_READ  ca-chain-untrusted or ca-self-signed" in section(text_of(report, 160), "DEVICES")
+
+
+def test_errors_come_before_warnings_before_notes() -> None:
+    found = [
+        h.finding("a-note", "A note", severity="info"),
+        h.finding("a-warning", "A warning", severity="warning"),
+        h.finding("an-error", "An error"),
+    ]
+    text = text_of(h.empty(findings=found))
+    order = [
+        text.index(t) for t in ("\nCAUSES\n\n1  An error\n", "\nWARNINGS\n\n2  A warning\n", "\nNOTES\n\n3  A note\n")
+    ]
+    assert order == sorted(order)
+
+
+def test_days_are_shown_where_there_is_more_than_one() -> None:
+    second = h.enrollment(2, "SEPB", "10:00:00", "issued", started=h.at("10:00:00", "2019-03-06"), ended=None)
+    text = text_of(h.empty(enrollments=[h.enrollment(1, "SEPA", "10:00:00", "issued"), second]))
+    assert "2019-03-05 10:00:10" in section(text, "DEVICES")
+    assert "2019-03-06 10:00:00" in section(text, "DEVICES")
+
+
+def test_the_table_of_devices_ends_at_thirty() -> None:
+    many = [h.enrollment(i, f"SEP{i:012X}", "10:00:00", "failed") for i in range(1234)]
+    lines = section(text_of(h.empty(enrollments=many)), "DEVICES").splitlines()
+    assert len([line for line in lines if line.startswith("  SEP")]) == 30
+    assert lines[-1] == "  and 1,204 more: capflog analyze --format json"
+
+
+def test_many_devices_of_a_cause_are_counted() -> None:
+    devices = [f"SEP{i:012X}" for i in range(12)]
+    text = " ".join(text_of(h.empty(findings=[h.chain(devices=devices)])).split())
+    assert "seen with 12 devices: SEP000000000000, SEP000000000001, " in text
+    assert ", SEP000000000005 and 6 more When" in text
+
+
+def clock(offset: float | None, bound: float | None, quality: str = "good", **given: Any) -> Clock:
+    values = {"utc_offset_seconds": 0, "assumed": False, "basis": "matched 7 of 7 requests"} | given
+    return Clock("iis", [h.IIS], offset_seconds=offset, uncertainty_seconds=bound, quality=quality, **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (clock(-2.4, 0.8), "IIS  2.4 s behind the CUCM node (±0.8 s); UTC; matched 7 of 7 requests"),
+        (clock(65, 0.1), "IIS  1 min 5 s ahead of the CUCM node (±0.1 s); UTC; matched 7 of 7 requests"),
+        (clock(-0.3, 0.8), "IIS  in step with the CUCM node (±0.8 s); UTC; matched 7 of 7 requests"),
+        (clock(1.5, None, "weak"), "IIS  1.5 s ahead of the CUCM node, on few requests; UTC; matched 7 of 7 requests"),
+        (
+            clock(1.5, 1.0, "one-sided", basis=""),
+            "IIS  1.5 s ahead of the CUCM node (±1.0 s), bounded on one side only; UTC",
+        ),
+        (
+            clock(None, None, "none", basis="no request matches"),
+            "IIS  its difference to the CUCM node's clock is not known; UTC; no request matches",
+        ),
+        (
+            clock(3.0, 1.0, "conflict", basis=""),
+            "IIS  its difference to the CUCM node's clock is not known: its requests contradict each other; UTC",
+        ),
+        (clock(None, None, "none", utc_offset_seconds=None, basis="no stamps"), "IIS  no time known; no stamps"),
+        (
+            clock(0.0, 0.0, "reference", utc_offset_seconds=19800, assumed=True, basis="this computer's zone"),
+            "IIS  the reference: the CUCM node's clock; UTC+05:30; ASSUMED, not told by the logs: this computer's zone",
+        ),
+        (
+            clock(None, None, "good", utc_offset_seconds=None, assumed=True, basis=""),
+            "IIS  its difference to the CUCM node's clock is not known; zone not known; ASSUMED, not told by the logs",
+        ),
+    ],
+)
+def test_clocks_in_words(told: Clock, words: str) -> None:
+    shown = section(text_of(h.empty(clocks=[told]), 200), "CLOCKS")
+    assert " ".join(shown.split()) == " ".join(words.split())
+
+
+def test_two_clocks_of_one_log_say_whose_they_are() -> None:
+    other = Clock("iis", ["ca2/u_ex190305.log"], 0, None, None, "none", False, "")
+    text = section(text_of(h.empty(clocks=[clock(-2.4, 0.8), other])), "CLOCKS")
+    assert "(ca/u_ex190305.log)" in text
+    assert "(ca2/u_ex190305.log)" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ((h.at("12:05:00"), None, None, True), "  2019-03-05 12:05:00  ok"),
+        (
+            (None, h.at("12:31:03"), h.at("12:32:09"), False),
+            "  between 2019-03-05 12:31:03 and 12:32:09  failed  ca-dns-failure",
+        ),
+        ((None, h.at("12:31:03"), None, None), "  after 2019-03-05 12:31:03  not told"),
+        ((None, None, h.at("12:31:03"), None), "  before 2019-03-05 12:31:03  not told"),
+        ((None, None, None, None), "  time not known  not told"),
+    ],
+)
+def test_starts_of_ces(given: tuple[Any, Any, Any, Any], line: str) -> None:
+    started, earliest, latest, ok = given
+    start = ServiceStart(started, earliest, latest, ok, None, [], ["ca-dns-failure"] if ok is False else [])
+    assert section(text_of(h.empty(starts=[start])), "STARTS OF CES").splitlines()[1] == line
+
+
+def test_members_that_were_not_read_in_full_the_worst_first() -> None:
+    members = [
+        Member("a.log", "nginx", "parsed", lines=10, events=5),
+        Member("b.txt", None, "skipped", "not a log that capflog knows", lines=9, unparsed=9),
+        Member("c.log", "nginx", "parsed", lines=1000, events=5, unparsed=7),
+        Member("d.log", "iis", "partial", "damaged at byte 77", lines=10, unparsed=1),
+        Member("e.zip!/f.log", None, "unreadable", "encrypted"),
+    ]
+    assert section(text_of(h.empty(members=members)), "MEMBERS NOT READ IN FULL") == (
+        "  - e.zip!/f.log  unreadable, encrypted\n"
+        "  - d.log  partial, damaged at byte 77, 1 unknown line of 10\n"
+        "  - c.log  7 unknown lines of 1,000\n"
+        "  - b.txt  skipped, not a log that capflog knows\n"
+        "  capflog inspect shows them"
+    )
+
+
+def test_a_long_list_of_members_is_cut() -> None:
+    members = [Member(f"{i}.txt", None, "skipped", "not a log that capflog knows") for i in range(500)]
+    lines = section(text_of(h.empty(members=members)), "MEMBERS NOT READ IN FULL").splitlines()
+    assert len(lines) == 13
+    assert lines[-1] == "  and 488 more: see capflog inspect"
+
+
+def test_what_the_bundle_lacks_says_how_to_collect_it() -> None:
+    gap = Gap("no-iis", "The CA's own log is missing.", "On the CLI:\n  file get activelog cm/trace/capf/sdi/*")
+    assert section(text_of(h.empty(gaps=[gap])), "WHAT THE BUNDLE LACKS") == (
+        "  - The CA's own log is missing.\n"
+        "    Collect: On the CLI:\n"
+        "               file get activelog cm/trace/capf/sdi/*"
+    )
+
+
+def test_a_guessed_zone_is_said_to_be_one() -> None:
+    guessed = Clock("capf", [h.CAPF], 0, 0.0, 0.0, "reference", True, "nothing tells the node's zone")
+    member = Member(h.CAPF, "capf", "parsed", first=h.at("12:00:00"))
+    text = text_of(h.empty(members=[member], clocks=[guessed]), 160, zone_offset=0)
+    assert "times are UTC, the CUCM node's zone (zone or date is assumed)\n" in text
+    assert "assumed" not in text_of(h.failing(), 160)
+
+
+def test_an_impossible_zone_is_shown_as_utc() -> None:
+    assert "times are UTC," in text_of(h.failing(), zone_offset=10**9)
+
+
+@pytest.mark.parametrize(
+    "report", [h.failing(), h.healthy(), h.empty(), h.poisoned(h.failing())], ids=lambda r: r.bundle[:5]
+)
+def test_no_text_breaks_the_page(report: Report) -> None:
+    h.check_page(partial(render, report, zone_offset=h.EASTERN))
+
+
+def test_no_name_forges_a_line() -> None:
+    forged = "a.log\n\nHEALTHY  all is well\r\nHEALTHY  \u2028HEALTHY "
+    member = Member(forged, "nginx", "partial", forged, lines=1, unparsed=1)
+    cause = h.chain(devices=[forged], evidence=[Evidence(forged, 1, forged, None, "nginx")])
+    clock = Clock("iis", [forged], 0, None, None, "none", False, forged)
+    report = h.empty(
+        bundle=forged,
+        members=[member],
+        findings=[cause],
+        clocks=[clock],
+        enrollments=[h.enrollment(1, forged, "12:00:00", "failed")],
+    )
+    text = text_of(report, 1000)
+    assert r"a.log\x0a\x0aHEALTHY  all is well\x0d\x0aHEALTHY  \u2028HEALTHY" in text
+    assert not any(line.startswith("HEALTHY") for line in text.splitlines())
+
+
+def test_colour_is_there_when_it_is_wanted() -> None:
+    assert text_of(h.failing(), color=True).startswith("\x1b[1;31mFAILING")

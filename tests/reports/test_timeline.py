@@ -1,0 +1,188 @@
+"""What `timeline` prints: one device's lines on one clock, enrollment by enrollment."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from capflog.model import Row, Timeline
+from capflog.reports.timeline import render
+from tests.reports import handmade as h
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+
+
+def text_of(timeline: Timeline, width: int = 80, **look: Any) -> str:
+    return render(timeline, **({"width": width, "color": False, "unicode": True} | look))
+
+
+def of_rows(*rows: Row) -> Timeline:
+    """One failing enrollment, e1, from 12:37:54.741 on."""
+    return replace(h.timeline(), rows=list(rows), enrollments=h.timeline().enrollments[:1], lacking=[])
+
+
+def last_lines(timeline: Timeline, width: int = 160, **look: Any) -> list[str]:
+    """The rows of the only enrollment, blanks squeezed."""
+    lines = text_of(timeline, width, **look).split("Not seen")[1].splitlines()[1:]
+    return [" ".join(line.split()) for line in lines]
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_timeline(width: int, snapshot: SnapshotAssertion) -> None:
+    assert text_of(h.timeline(), width) == snapshot
+
+
+def test_a_timeline_in_ascii(snapshot: SnapshotAssertion) -> None:
+    assert text_of(h.timeline(), unicode=False) == snapshot
+
+
+def test_a_device_of_which_the_logs_say_nothing() -> None:
+    empty = Timeline("SEP000000000000", "case.zip", None, [], [])
+    assert text_of(empty) == (
+        "SEP000000000000  in case.zip\n"
+        "0 enrollments\n"
+        "Times are UTC, as the CUCM node's zone is not known\n"
+        "No line of the logs is this device's.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "logged", "shown"),
+    [
+        ("capf", "12:37:54.741 |   debug Recd event", "debug Recd event"),
+        ("capf", "12:37:54.741 |-->debug", "-->debug"),
+        ("nginx", "2019/03/05 12:37:54 [info] 3187#0: up", "[info] 3187#0: up"),
+        ("iis", "2019-03-05 17:37:54 14.48.31.152 GET /certsrv", "14.48.31.152 GET /certsrv"),
+        ("ciscora", "***EST [INFO][log_access:1298]--> [27/Feb/2019:16:53:28 -0500]",
+         "***EST [INFO][log_access:1298]--> [27/Feb/2019:16:53:28 -0500]"),
+        ("capf", "12:37:54.741", "12:37:54.741"),
+    ],
+)  # fmt: skip
+def test_the_stamp_is_not_said_twice(source: str, logged: str, shown: str) -> None:
+    timeline = of_rows(h.row("12:37:54.741", source, h.CAPF, 1, logged))
+    assert shown + " capf00000001.txt:1" in last_lines(timeline)[0].split("12:37:54.741 ", 1)[1]
+    assert logged == shown or logged not in text_of(timeline, 160)
+
+
+def test_a_stamp_that_no_clock_could_read_is_kept() -> None:
+    row = h.row(None, "capf", h.CAPF, 1, "12:37:54.741 |   debug Recd event")
+    assert last_lines(of_rows(row)) == ["no time CAPF 12:37:54.741 | debug Recd event capf00000001.txt:1"]
+
+
+@pytest.mark.parametrize(
+    ("earliest", "latest", "time", "shown"),
+    [
+        ("12:37:55.100", "12:37:55.100", "12:37:55.100", "+0.359 12:37:55.100"),
+        ("12:37:55", "12:37:56", "12:37:55", "+0 12:37:55"),
+        ("12:37:54", "12:37:54.999", "12:37:54.500", "+0 12:37:54"),
+        ("12:37:54", "12:37:55.500", "12:37:54", "-1 12:37:54"),
+        ("12:37:50", "12:37:59", "12:37:55", "12:37:50…12:37:59"),
+        ("12:37:50", "12:37:59", None, "12:37:50…12:37:59"),
+        ("12:37:50", None, None, "after 12:37:50"),
+        (None, "12:37:59", None, "before 12:37:59"),
+        (None, None, "12:37:55.100", "+0.359 12:37:55.100"),
+    ],
+)
+def test_a_time_is_shown_as_well_as_it_is_known(
+    earliest: str | None, latest: str | None, time: str | None, shown: str
+) -> None:
+    bounds = {"earliest": earliest and h.at(earliest), "latest": latest and h.at(latest)}
+    timeline = of_rows(h.row(time, "iis", h.IIS, 9, "GET /certsrv", **bounds))
+    assert last_lines(timeline) == [f"{shown} IIS GET /certsrv u_ex190305.log:9"]
+
+
+def test_bounds_over_midnight_name_the_day() -> None:
+    row = h.row(None, "iis", h.IIS, 9, "x", earliest=h.at("23:59:50"), latest=h.at("00:00:10", "2019-03-06"))
+    assert last_lines(of_rows(row))[0].startswith("23:59:50…2019-03-06 00:00:10")
+
+
+def test_fault_cause_and_doubt_are_said_in_signs_and_words() -> None:
+    rows = [
+        h.row("12:37:55.000", "capf", h.CAPF, 1, "one", mark="fault"),
+        h.row("12:37:56.000", "ciscora", h.CISCORA, 2, "two", mark="cause"),
+        h.row("12:37:57.000", "iis", h.IIS, 3, "three", confidence="likely"),
+        h.row("12:37:58.000", "capf", h.CAPF, 4, "four", enrollment=None, confidence=None),
+        h.row("12:37:59.000", "capf", h.CAPF, 5, "five"),
+    ]
+    text = text_of(of_rows(*rows))
+    shown = {line.split()[-2]: line for line in text.splitlines() if re.search(r":\d$", line)}
+    assert shown["one"].startswith(">> +0.259 12:37:55.000 CAPF    FAULT  one")
+    assert shown["two"].startswith(">> +1.259 12:37:56.000 CiscoRA CAUSE  two")
+    assert shown["three"].startswith(" ~ +2.259 12:37:57.000 IIS     three")
+    assert shown["four"].startswith(" .        12:37:58.000 CAPF    four")
+    assert shown["five"].startswith("   +4.259 12:37:59.000 CAPF    five")
+    for line in (
+        ">> tells of the failure or its cause",
+        " ~ most likely, not for sure, this enrollment's",
+        " . at the time of the enrollment, not its own",
+    ):
+        assert line in text.splitlines()
+
+
+def test_signs_that_are_not_used_are_not_explained() -> None:
+    text = text_of(of_rows(h.row("12:37:55.000", "capf", h.CAPF, 1, "one")))
+    assert "most likely" not in text
+    assert ">>" not in text
+
+
+def test_every_row_is_shown_once_wherever_it_stands() -> None:
+    rows = [
+        h.row("12:00:00", "capf", h.CAPF, 1, "row-a", enrollment=None),
+        h.row("12:37:55", "capf", h.CAPF, 2, "row-b", enrollment="e1"),
+        h.row("12:37:56", "capf", h.CAPF, 3, "row-c", enrollment="e2"),
+        h.row("12:37:57", "capf", h.CAPF, 4, "row-d", enrollment=None),
+        h.row("12:37:58", "capf", h.CAPF, 5, "row-e", enrollment="e1"),
+        h.row("12:37:59", "capf", h.CAPF, 6, "row-f", enrollment=None),
+        h.row("12:38:00", "capf", h.CAPF, 7, "row-g", enrollment="e2"),
+        h.row("12:38:01", "capf", h.CAPF, 8, "row-h", enrollment="no-such"),
+        h.row("12:38:02", "capf", h.CAPF, 9, "row-i", enrollment=None),
+    ]
+    three = [*h.timeline().enrollments, h.enrollment(3, h.PHONE, "14:00:00", "incomplete")]
+    text = text_of(replace(h.timeline(), rows=rows, enrollments=three))
+    assert sorted(re.findall(r"row-\w", text)) == [f"row-{letter}" for letter in "abcdefghi"]
+    blocks = re.findall(r"^(ENROLLMENT \d|BEFORE .*|BETWEEN .*|AFTER .*)", text, re.MULTILINE)
+    assert blocks == ["BEFORE ENROLLMENT 1", "ENROLLMENT 1", "ENROLLMENT 2", "ENROLLMENT 3", "AFTER ENROLLMENT 3"]
+
+
+def test_rows_without_any_enrollment() -> None:
+    timeline = replace(of_rows(h.row("12:00:00", "capf", h.CAPF, 1, "alone", enrollment=None)), enrollments=[])
+    assert "\nNO ENROLLMENT\n-- 2019-03-05\n12:00:00.000 CAPF alone  capf00000001.txt:1\n" in re.sub(
+        r"\n +", "\n", text_of(timeline)
+    )
+
+
+def test_files_of_the_same_name_are_told_apart() -> None:
+    rows = [
+        h.row("12:37:55", "capf", f"{node}/cm/trace/capf/sdi/capf00000001.txt", 7, "hello") for node in ("pub", "sub")
+    ]
+    text = text_of(of_rows(*rows), 160)
+    assert "pub/.../capf00000001.txt:7" in text
+    assert "sub/.../capf00000001.txt:7" in text
+
+
+def test_an_enrollment_says_how_far_it_came() -> None:
+    assert "  Reached   CAPF called EST (call)\n  Not seen  CES was connected to (connect)\n" in text_of(h.timeline())
+    lost = h.enrollment(1, h.PHONE, "12:37:54.741", "incomplete", reached="none", missing="another-step")
+    text = text_of(replace(h.timeline(), enrollments=[lost]))
+    assert "ENROLLMENT 1 of 1  INCOMPLETE: the logs show a part of it\n" in text
+    assert "  Reached   no step\n  Not seen  another-step\n" in text
+
+
+def test_no_line_forges_another() -> None:
+    forged = "x\n  >> FAULT\r\n12:00:00.000 CAPF"
+    timeline = replace(
+        of_rows(h.row("12:37:55", "capf", forged, 1, forged, level=forged)), device=forged, bundle=forged
+    )
+    text = text_of(timeline, 1000)
+    assert r"x\x0a  >> FAULT\x0d\x0a12:00:00.000 CAPF" in text
+    assert not any(line.strip().startswith((">> FAULT", "12:00:00.000")) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("timeline", [h.timeline(), h.poisoned(h.timeline())], ids=["plain", "hostile"])
+def test_no_text_breaks_the_page(timeline: Timeline) -> None:
+    h.check_page(partial(render, timeline))
