@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 DAY_MS = 86_400_000
 
-#: A step back of the time of day by more than this is midnight; a smaller one is several threads writing. (ms)
-MIDNIGHT_STEP = DAY_MS // 2
+#: A step back of the time of day by more than this is midnight, after a quiet night at times; a smaller one is several
+#: threads writing, or the end of summer time (two hours at the most: IANA time zone database). (ms)
+MIDNIGHT_STEP = 7_500_000
 
 #: Silence after which a line of the same device no longer belongs to its last attempt. (ms)
 SILENCE = 60_000
+
+#: The same once CAPF had its answer: a phone that failed comes again after 30 s (Cisco Security Guide, CAPF). (ms)
+SILENCE_AFTER_ANSWER = 20_000
 
 #: How long after an attempt's last line a line that names no device may still be its own. (ms)
 AFTERMATH = 2_000
@@ -33,8 +37,11 @@ AFTERMATH = 2_000
 def rotation_key(member: str) -> tuple[str, tuple[tuple[int, str], ...]]:
     """Order rotated files as they were written: by folder, then by the numbers in the name as numbers."""
     folder, _, name = member.rpartition("/")
-    parts = tuple((int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name))
-    return folder, parts
+    parts = re.split(r"([0-9]+)", name)
+    # A number of any length is ordered by how many digits it has, then by these.
+    numbers = (part.lstrip("0") for part in parts[1::2])
+    parts[1::2] = numbers
+    return folder, tuple((len(part) if k % 2 else -1, part) for k, part in enumerate(parts))
 
 
 @dataclass(slots=True)
@@ -72,7 +79,7 @@ def unroll(table: pd.DataFrame) -> Trace:
                 back = last - stamp
                 if back > MIDNIGHT_STEP or (first and back > SILENCE):
                     day += 1
-                elif back < -MIDNIGHT_STEP and not first and day:
+                elif last <= SILENCE and stamp >= DAY_MS - SILENCE and not first:
                     # A straggler from before midnight, written after it.
                     rows.append(int(i))
                     unrolled.append(int(stamp) + (day - 1) * DAY_MS)
@@ -119,7 +126,8 @@ def find_attempts(table: pd.DataFrame, trace: Trace) -> list[Attempt]:
             silent = trace.unrolled[p] - trace.unrolled[last_line[device]]
             other = session is not None and attempt.session is not None and session != attempt.session
             waiting = attempt.call is not None and attempt.result is None
-            if other or (silent > SILENCE and not (waiting and kind == "est.enroll.result")):
+            patience = SILENCE if attempt.result is None else SILENCE_AFTER_ANSWER
+            if other or (silent > patience and not (waiting and kind == "est.enroll.result")):
                 attempt = None
         if kind == "est.enroll.mode" or (kind == "est.enroll.call" and (attempt is None or attempt.call is not None)):
             attempt = Attempt(device, session, p)
@@ -173,6 +181,8 @@ def _give_unnamed(
         return count
 
     ended: set[int] = set()
+    final = {id(a): max(a.lines) for a in attempts}
+    latest: dict[int, int] = {}
     for p in range(len(trace.rows)):
         if isinstance(devices[p], str):
             continue
@@ -180,8 +190,8 @@ def _give_unnamed(
         before = owner.get(named[k - 1]) if k else None
         if before is None or id(before) in ended:
             continue
-        last = max(q for q in before.lines if q < p) if before.lines else p
-        within = p < max(before.lines)
+        last = max(named[k - 1], latest.get(id(before), -1))
+        within = p < final[id(before)]
         after = owner.get(named[k]) if k < len(named) else None
         alone = under_way(p) == 1
         if within:
@@ -193,5 +203,7 @@ def _give_unnamed(
                 before.lines[p] = "certain"
             elif ends[p] and trace.unrolled[p] == trace.unrolled[last]:
                 before.lines[p] = "likely"
+        if p in before.lines:
+            latest[id(before)] = p
         if ends[p] and not within:
             ended.add(id(before))

@@ -7,15 +7,17 @@ An *episode* is one enrollment, one start of CES, or one exchange that could be 
 order of time. ``KIND with FIELD OP VALUE and ...`` is true where such an event is in the episode; ``no KIND with ...``
 where none is; ``A after B``, ``A before B`` and ``A within 10 s of B`` tie two of them. ``not`` before ``matches`` or
 ``in`` turns a test round. A field is a name of :data:`capflog.events.VALUES` or ``device``, ``session``, ``level``,
-``source``; ``text`` is the program's own words (the value ``detail``), ``raw`` the line as logged. A test on a value
-that the event does not bear is false, but for ``is missing``, ``!=`` and the ``not`` forms.
+``source``; ``text`` is the program's own words (the value ``detail``), ``raw`` the line as logged. Texts compare
+without regard to case; a number and a text are equal where they are written alike. A test on a value that the event
+does not bear is false, but for ``is missing``, ``!=`` and the ``not`` forms.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -30,7 +32,11 @@ FACTS = {
     "enrollment": ("outcome", "error", "waited", "reached", "device"),
     "start": ("outcome",),
 }
-FIELDS = frozenset(VALUES) | {"device", "session", "level", "source", "text", "raw", "outcome", "waited", "reached"}
+#: Fields of the events of the logs.
+FIELDS = frozenset(VALUES) | {"device", "session", "level", "source", "text", "raw"}
+
+#: Words of the language itself: no kind and no field is called so.
+_WORDS = "with|and|or|not|no|in|is|missing|present|matches|after|before|within|of"
 
 Fact = Mapping[str, Any]
 """An event as conditions see it: ``kind``, ``at`` (ms, or None) and the fields by their names; absent = not borne."""
@@ -40,10 +46,11 @@ Match = list[Fact]
 
 
 class ConditionError(ValueError):
-    """A condition that cannot be read; ``line`` and ``column`` are 1-based within the condition."""
+    """A condition that cannot be read: what is wrong, and ``line`` and ``column``, 1-based within the condition."""
 
     def __init__(self, message: str, line: int, column: int) -> None:
         super().__init__(f"line {line}, column {column}: {message}")
+        self.message = message
         self.line = line
         self.column = column
 
@@ -110,13 +117,13 @@ class AllOf:
     parts: tuple[Any, ...]
 
     def match(self, episode: Sequence[Fact]) -> Match | None:
-        evidence: Match = []
+        evidence: dict[int, Fact] = {}
         for part in self.parts:
             found = part.match(episode)
             if found is None:
                 return None
-            evidence += [fact for fact in found if fact not in evidence]
-        return evidence
+            evidence.update((id(fact), fact) for fact in found)
+        return list(evidence.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +133,8 @@ class AnyOf:
     parts: tuple[Any, ...]
 
     def match(self, episode: Sequence[Fact]) -> Match | None:
-        evidence: Match | None = None
-        for part in self.parts:
-            found = part.match(episode)
-            if found is not None:
-                evidence = [*(evidence or []), *(fact for fact in found if fact not in (evidence or []))]
-        return evidence
+        matches = [found for part in self.parts if (found := part.match(episode)) is not None]
+        return list({id(fact): fact for found in matches for fact in found}.values()) if matches else None
 
 
 def _mentioned(tree: Any) -> frozenset[str]:
@@ -182,14 +185,27 @@ def _compare(name: str, value: Any) -> Callable[[Any], bool]:
         if isinstance(value, str) and isinstance(borne, str):
             return compare(borne.casefold(), value.casefold())
         if isinstance(value, str) or isinstance(borne, str):
-            return name == "!="
+            return name in ("=", "!=") and compare(str(borne).casefold(), str(value).casefold())
         return compare(borne, value)
 
     return holds
 
 
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a rule's regular expression. Raises :class:`ValueError` that says what is wrong with it."""
+    try:
+        with warnings.catch_warnings():
+            # A pattern that another version of Python may read otherwise ("[[a]") is no fault of the user's.
+            warnings.simplefilter("ignore")
+            return re.compile(pattern, re.IGNORECASE)
+    except (re.error, OverflowError) as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    except RecursionError:
+        raise ValueError("not a regular expression: too many brackets within each other") from None
+
+
 def _matches(pattern: str) -> Callable[[Any], bool]:
-    compiled = re.compile(pattern, re.IGNORECASE)
+    compiled = compile_pattern(pattern)
     return lambda borne: borne is not None and compiled.search(str(borne)) is not None
 
 
@@ -214,46 +230,73 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
     """Build the grammar for the kinds of events that there are (a kind that no parser makes is an error)."""
     import pyparsing as pp  # noqa: PLC0415  (20 ms: only where conditions are read)
 
-    words = ("with", "and", "or", "not", "no", "after", "before", "within", "of", "is", "missing", "present", "matches")
-    keyword = {word: pp.Keyword(word) for word in (*words, "in", "s")}
-    kind = pp.Regex(r"[a-z][a-z0-9]*(?:[._][a-z0-9]+)*").set_name("a kind of event")
-    field = pp.Regex(r"[a-z][a-z0-9_]*").set_name("a field")
-    number = pp.Regex(r"-?\d+(?:\.\d+)?(?![\w.])").set_name("a number")
+    keyword = {word: pp.Regex(rf"{word}(?![\w.])").set_name(f"'{word}'") for word in (*_WORDS.split("|"), "s")}
+    reserved = rf"(?!(?:{_WORDS})(?![\w.]))"
+    kind = pp.Regex(reserved + r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*").set_name("a kind of event")
+    field = pp.Regex(reserved + r"[A-Za-z][A-Za-z0-9_]*").set_name("a field")
+    number = pp.Regex(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?(?![\w.])").set_name("a number")
     number.set_parse_action(lambda t: float(t[0]) if "." in t[0] else int(t[0]))
     string = pp.QuotedString('"', esc_char="\\", unquote_results=False).set_name("a text in double quotes")
     # Backslashes belong to the pattern: only an escaped quote is undone.
     string.set_parse_action(lambda t: t[0][1:-1].replace('\\"', '"'))
     word = pp.Regex(r"[A-Za-z_][\w.:/-]*").set_name("a word")
     value = (number | string | word).set_name("a value")
+    fields = FIELDS | {name for own in FACTS.values() for name in own}
     operator_ = pp.one_of(list(_OPERATORS)).set_name("an operator")
 
     def fail(at: int, text: str, message: str) -> None:
         raise pp.ParseFatalException(text, at, message)
 
     def known_kind(text: str, at: int, found: pp.ParseResults) -> None:
-        if found[0] not in kinds and found[0] not in FACTS:
-            near = _nearest(found[0], kinds | set(FACTS))
+        if found[0] in kinds or found[0] in FACTS:
+            return
+        if found[0] in fields:
+            fail(at, text, f"'{found[0]}' is a field: =, !=, <, <=, >, >=, in, matches or is must follow it")
+        else:
+            near = nearest(found[0], kinds | set(FACTS))
             fail(at, text, f"no log has events of kind '{found[0]}'{near}")
 
     def known_field(text: str, at: int, found: pp.ParseResults) -> None:
-        if found[0] not in FIELDS:
-            fail(at, text, f"events have no field '{found[0]}'{_nearest(found[0], FIELDS)}")
+        if found[0] not in fields:
+            fail(at, text, f"events have no field '{found[0]}'{nearest(found[0], fields)}")
+
+    def own_fields(text: str, at: int, found: pp.ParseResults) -> EventTest:
+        name, *tests = found
+        own = FACTS.get(name, FIELDS)
+        strange = next((t.field for t in tests if t.field not in own), None)
+        if strange is not None:
+            has = f"it has {', '.join(own)}" if name in FACTS else f"only {_having(strange)} has it"
+            fail(at, text, f"'{name}' has no field '{strange}'; {has}")
+        return EventTest(name, tuple(tests))
+
+    def paired(text: str, at: int, found: pp.ParseResults) -> Any:
+        if len(found) == 1:
+            return found[0]
+        first, (word, fits), second = found
+        facts = [event.kind for event in (first, second) if event.kind in FACTS]
+        if facts and (word != "within" or "start" in facts):
+            fail(at, text, f"'{facts[0]}' is a fact of the whole: nothing is {word} it, nor it {word} anything")
+        return Pair(first, second, fits)
 
     def pattern(text: str, at: int, found: pp.ParseResults) -> Any:
         try:
-            return _matches(found[-1])
-        except re.error as error:
-            return fail(at, text, f"not a regular expression: {error}")
+            return _matches(found[0])
+        except ValueError as error:
+            return fail(at, text, str(error))
 
-    comparison = (operator_ + value).set_parse_action(lambda t: _compare(t[0], t[1]))
-    matching = (keyword["matches"].suppress() + string).set_parse_action(pattern)
+    comparison = (operator_ - value).set_parse_action(lambda t: _compare(t[0], t[1]))
+    matching = keyword["matches"].suppress() - string.copy().add_parse_action(pattern)
     listed = (
-        keyword["in"].suppress() + pp.Suppress("(") + pp.DelimitedList(value) + pp.Suppress(")")
+        keyword["in"].suppress() - pp.Suppress("(") - pp.DelimitedList(value) - pp.Suppress(")")
     ).set_parse_action(lambda t: _among(list(t)))
-    absent = (keyword["is"] + keyword["missing"]).set_parse_action(lambda: [lambda borne: borne is None])
-    present = (keyword["is"] + keyword["present"]).set_parse_action(lambda: [lambda borne: borne is not None])
-    turned = (keyword["not"].suppress() + (matching | listed)).set_parse_action(lambda t: _negated(t[0]))
-    predicate = (comparison | matching | listed | absent | present | turned).set_name("an operator and a value")
+    borne = (keyword["missing"] | keyword["present"]).set_name("'missing' or 'present'")
+    there = (keyword["is"].suppress() - borne).set_parse_action(
+        lambda t: [(lambda value: value is None) if t[0] == "missing" else (lambda value: value is not None)]
+    )
+    turned = (keyword["not"].suppress() - (matching | listed).set_name("'matches' or 'in'")).set_parse_action(
+        lambda t: _negated(t[0])
+    )
+    predicate = (comparison | matching | listed | there | turned).set_name("an operator and a value")
     starts = (
         operator_
         | keyword["matches"]
@@ -267,17 +310,15 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
     more = keyword["and"].suppress() + pp.FollowedBy(field + starts) + test
     event = (
         kind.copy().add_parse_action(known_kind) + pp.Optional(keyword["with"].suppress() - test + pp.ZeroOrMore(more))
-    ).set_parse_action(lambda t: EventTest(t[0], tuple(t[1:])))
+    ).set_parse_action(own_fields)
     absence = (keyword["no"].suppress() - event).set_parse_action(lambda t: Absent(t[0]))
     order = (keyword["after"] | keyword["before"]).set_parse_action(
-        lambda t: [(lambda i, _a, j, _b: i > j) if t[0] == "after" else (lambda i, _a, j, _b: i < j)]
+        lambda t: [(t[0], (lambda i, _a, j, _b: i > j) if t[0] == "after" else (lambda i, _a, j, _b: i < j))]
     )
     nearness = (
         keyword["within"].suppress() - number - keyword["s"].suppress() - keyword["of"].suppress()
-    ).set_parse_action(lambda t: [_within(float(t[0]))])
-    events = (event + pp.Optional((order | nearness) - event)).set_parse_action(
-        lambda t: t[0] if len(t) == 1 else Pair(t[0], t[2], t[1])
-    )
+    ).set_parse_action(lambda t: [("within", _within(float(t[0])))])
+    events = (event + pp.Optional((order | nearness) - event)).set_parse_action(paired)
     condition = pp.Forward()
     condition.set_name("a condition")
     atom = ((pp.Suppress("(") - condition - pp.Suppress(")")) | absence | events).set_name("an event")
@@ -287,13 +328,20 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
     condition <<= (conjunction + pp.ZeroOrMore(keyword["or"].suppress() - conjunction)).set_parse_action(
         lambda t: t[0] if len(t) == 1 else AnyOf(tuple(t))
     )
-    return condition
+    # Without this a tab counts as up to eight columns.
+    return condition.parse_with_tabs()
 
 
-def _nearest(word: str, known: frozenset[str] | set[str]) -> str:
+def _having(field: str) -> str:
+    """Name the facts that have a field."""
+    return " or ".join(f"'{name}'" for name, own in FACTS.items() if field in own)
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """Offer the known word that is most like this one, as an error's last words; "" where none is."""
     import difflib  # noqa: PLC0415  (only for an error)
 
-    near = difflib.get_close_matches(word, sorted(known), n=1)
+    near = difflib.get_close_matches(word.lower(), sorted(known), n=1)
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 
@@ -301,11 +349,14 @@ def read(text: str, kinds: frozenset[str]) -> Condition:
     """Read a condition over events of the given kinds. Raises :class:`ConditionError` where it cannot be read."""
     import pyparsing as pp  # noqa: PLC0415
 
+    grammar = _grammar(kinds)
     try:
-        (tree,) = _grammar(kinds).parse_string(text, parse_all=True)
+        (tree,) = grammar.parse_string(text, parse_all=True)
     except pp.ParseBaseException as error:
         message = error.msg[:1].lower() + error.msg[1:]
         if text[error.loc :].strip() and message == "expected end of text":
             message = f"'and', 'or' or the end is expected before '{text[error.loc :].split(maxsplit=1)[0]}'"
         raise ConditionError(message, error.lineno, error.column) from None
+    except RecursionError:
+        raise ConditionError("too many brackets within each other", 1, 1) from None
     return Condition(text, tree, _mentioned(tree))

@@ -146,15 +146,16 @@ def _from_capf(columns: Columns, trace: Trace, attempt: Attempt) -> Story:
     result = int(trace.rows[attempt.result])
     error, value = columns.est_error(result)
     issued = error == "EST_ERR_NONE"
+    answered = int(columns.time[result])
     seen_from_start = attempt.call is not None or columns.kind[first] == "est.enroll.mode"
     started = int(columns.time[first]) if seen_from_start else None
-    answered = int(columns.time[result])
+    outcome: Literal["issued", "failed", "incomplete"] = "issued" if issued else "failed"
     return Story(
         attempt.device,
         begin,
         answered,
         answered,
-        "issued" if issued else "failed",
+        outcome if seen_from_start else "incomplete",
         error,
         value,
         rows,

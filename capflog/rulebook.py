@@ -18,6 +18,8 @@ from capflog.parsing import parsers
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
+    import yaml
+
     from capflog.model import Severity
 
 ID = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
@@ -103,29 +105,41 @@ def builtin() -> Rulebook:
 def load(folder: Traversable) -> Rulebook:
     """Load every ``*.yaml`` file of a folder; a file that is no good is told of in ``errors``."""
     rules: dict[str, Rule] = {}
+    names: dict[str, str] = {}
     errors: list[str] = []
+    left_out: set[str] = set()
     kinds = known_kinds()
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if not entry.name.endswith(".yaml"):
             continue
         try:
             rule = read_rule(entry.read_text(encoding="utf-8"), entry.name, kinds)
-        except (RuleError, UnicodeDecodeError) as error:
-            errors.append(str(error) if isinstance(error, RuleError) else f"{entry.name}: not UTF-8 text")
-            continue
-        if rule.id in rules:
-            errors.append(f"{entry.name}: id '{rule.id}' is taken by another file")
-            continue
-        rules[rule.id] = rule
+        except UnicodeDecodeError:
+            errors.append(f"{entry.name}: not UTF-8 text")
+        except OSError as error:
+            errors.append(f"{entry.name}: cannot be read: {error.strerror or error}")
+        except RuleError as error:
+            errors.append(str(error))
+        else:
+            if rule.id not in rules:
+                rules[rule.id], names[rule.id] = rule, entry.name
+                continue
+            errors.append(f"{entry.name}: id '{rule.id}' is taken by {names[rule.id]}")
+        left_out.add(entry.name.removesuffix(".yaml"))
     for rule in rules.values():
-        named = (*rule.alternatives, *rule.supersedes)
+        # A rule that is told of already is not told of once more by each that names it.
+        unknown = [n for n in (*rule.alternatives, *rule.supersedes) if n not in rules and n not in left_out]
+        errors += [f"{names[rule.id]}: names the rule '{name}', which there is not" for name in dict.fromkeys(unknown)]
         errors += [
-            f"{rule.id}.yaml: names the rule '{name}', which there is not" for name in named if name not in rules
+            f"{names[rule.id]}: supersedes {name if name != rule.id else 'itself'}"
+            + (", which supersedes it: neither would speak" if name != rule.id else "")
+            for name in rule.supersedes
+            if name in rules and rule.id in rules[name].supersedes
         ]
     return Rulebook(rules, errors)
 
 
-_KEYS = {
+_KEYS: dict[str, type] = {
     "id": str,
     "title": str,
     "severity": str,
@@ -145,6 +159,12 @@ _KEYS = {
     "last_resort": bool,
     "cases": list,
 }
+_TYPES: dict[type, str] = {
+    str: "a text (in quotes, if it looks like a number or a date)",
+    list: "a list",
+    dict: "a mapping",
+    bool: "true or false",
+}
 _NEEDED = (
     "id",
     "title",
@@ -162,21 +182,15 @@ _NEEDED = (
 
 def read_rule(text: str, name: str, kinds: frozenset[str]) -> Rule:
     """Read one rule file. Raises :class:`RuleError` with the file's name and the place of the fault."""
-    import yaml  # noqa: PLC0415  (only where rules are read)
-
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise RuleError(f"{name}{place}: not YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(data, dict):
-        raise RuleError(f"{name}: a rule is a mapping of keys")
+    data, places = _yaml(text, name)
     for key, value in data.items():
+        where = f"{name}, line {places[key].line}"
         if key not in _KEYS:
-            raise RuleError(f"{name}: unknown key '{key}'")
+            raise RuleError(f"{where}: unknown key '{key}'{conditions.nearest(str(key), _KEYS)}")
         if not isinstance(value, _KEYS[key]):
-            raise RuleError(f"{name}: '{key}' must be a {_KEYS[key].__name__}")
+            raise RuleError(f"{where}: '{key}' must be {_TYPES[_KEYS[key]]}")
+        if isinstance(value, str) and not value.strip():
+            raise RuleError(f"{where}: '{key}' is empty")
     missing = [key for key in _NEEDED if key not in data]
     if missing:
         raise RuleError(f"{name}: lacks {', '.join(repr(key) for key in missing)}")
@@ -196,13 +210,90 @@ def read_rule(text: str, name: str, kinds: frozenset[str]) -> Rule:
         alternatives=_sentences(data, "alternatives", name),
         supersedes=_sentences(data, "supersedes", name),
         references=_references(data, name),
-        condition=_condition(data["when"], text, name, "when", kinds),
-        likely_condition=_condition(data["likely"], text, name, "likely", kinds) if "likely" in data else None,
+        condition=_condition(data["when"], places["when"], name, "when", kinds),
+        likely_condition=_condition(data["likely"], places["likely"], name, "likely", kinds)
+        if "likely" in data
+        else None,
         read=_readings(data, name),
-        show=_sentences(data, "show", name),
+        show=_shown(data, name, kinds),
         last_resort=data.get("last_resort", False),
         cases=_cases(data, name),
     )
+
+
+def _yaml(text: str, name: str) -> tuple[dict[str, Any], dict[str, _Place]]:
+    """Read YAML: the mapping, and where each of its values stands."""
+    import yaml  # noqa: PLC0415  (only where rules are read)
+
+    try:
+        loader = _loader()(text)
+        node = loader.get_single_node()
+        data = loader.construct_document(node) if node is not None else None
+    except yaml.reader.ReaderError as error:
+        row, column = _row(text, error.position)
+        raise RuleError(
+            f"{name}, line {row}, column {column}: not YAML: the character U+{error.character:04X} is not allowed"
+        ) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise RuleError(f"{name}{place}: not YAML: {getattr(error, 'problem', error)}") from None
+    except ValueError as error:
+        # Something that looks like a date or a number and is none.
+        raise RuleError(f"{name}: not YAML: {error}") from None
+    except RecursionError:
+        raise RuleError(f"{name}: not YAML: too many brackets within each other") from None
+    if not isinstance(node, yaml.MappingNode) or not isinstance(data, dict):
+        raise RuleError(f"{name}: a rule is a mapping of keys")
+    places = dict.fromkeys(data, _Place(text, node, 1))
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.value in places:
+            places[key.value] = _Place(text, value, key.start_mark.line + 1)
+    return data, places
+
+
+@cache
+def _loader() -> type[yaml.SafeLoader]:
+    """Make a loader that takes no key twice: of two conditions one would be lost without a word."""
+    import yaml  # noqa: PLC0415
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key '{key.value}' stands twice", key.start_mark
+                    )
+                seen.add(str(key.value))
+            return super().construct_mapping(node, deep=deep)
+
+    return Loader
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a value of a rule file stands in it; ``line`` is its key's."""
+
+    text: str
+    node: yaml.Node
+    line: int
+
+    def find(self, sentence: str, at: int) -> tuple[int, int]:
+        """Give line and column in the file of ``sentence[at]``: YAML folds lines, but no letter is lost by that."""
+        start, end = self.node.start_mark.index, self.node.end_mark.index
+        if self.text[start : start + 1] in (">", "|"):
+            start = self.text.find("\n", start)
+        elif self.text[start : start + 1] in ("'", '"'):
+            start += 1
+        letters = [start + m.start() for m in re.finditer(r"\S", self.text[start:end])]
+        before = len("".join(sentence[:at].split()))
+        return _row(self.text, letters[before] if before < len(letters) else letters[-1] + 1)
+
+
+def _row(text: str, index: int) -> tuple[int, int]:
+    """Give the 1-based line and column of a character."""
+    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
 
 
 def _check_words(data: dict[str, Any], name: str) -> None:
@@ -235,21 +326,31 @@ def _readings(data: dict[str, Any], name: str) -> dict[str, Reading]:
         if not isinstance(value, dict) or set(value) != {"pattern", "else"}:
             raise RuleError(f"{name}: read.{key} needs 'pattern' and 'else'")
         try:
-            pattern = re.compile(str(value["pattern"]), re.IGNORECASE)
-        except re.error as error:
-            raise RuleError(f"{name}: read.{key}: not a regular expression: {error}") from None
+            pattern = conditions.compile_pattern(str(value["pattern"]))
+        except ValueError as error:
+            raise RuleError(f"{name}: read.{key}: {error}") from None
         if pattern.groups < 1:
             raise RuleError(f"{name}: read.{key}: the pattern needs a group")
         readings[str(key)] = Reading(pattern, str(value["else"]))
     return readings
 
 
-def _condition(sentence: str, text: str, name: str, key: str, kinds: frozenset[str]) -> conditions.Condition:
+def _shown(data: dict[str, Any], name: str, kinds: frozenset[str]) -> list[str]:
+    shown = _sentences(data, "show", name)
+    for kind in shown:
+        if kind not in kinds:
+            raise RuleError(f"{name}: 'show': no log has events of kind '{kind}'{conditions.nearest(kind, kinds)}")
+    return shown
+
+
+def _condition(sentence: str, place: _Place, name: str, key: str, kinds: frozenset[str]) -> conditions.Condition:
+    sentence = sentence.strip()
     try:
-        return conditions.read(sentence.strip(), kinds)
+        return conditions.read(sentence, kinds)
     except conditions.ConditionError as error:
-        line = next((n for n, row in enumerate(text.splitlines(), 1) if row.startswith(f"{key}:")), 1)
-        raise RuleError(f"{name}: '{key}' (from line {line}), {error}") from None
+        before = sum(len(row) for row in sentence.split("\n")[: error.line - 1]) + error.line - 1
+        row, column = place.find(sentence, before + error.column - 1)
+        raise RuleError(f"{name}, line {row}, column {column}: '{key}': {error.message}") from None
 
 
 def _cases(data: dict[str, Any], name: str) -> list[Case]:
@@ -258,7 +359,9 @@ def _cases(data: dict[str, Any], name: str) -> list[Case]:
         if not isinstance(value, dict) or set(value) != {"name", "speaks", "logs"}:
             raise RuleError(f"{name}: a case has 'name', 'speaks' (true or false) and 'logs' (text by file name)")
         logs = value["logs"]
-        if not isinstance(logs, dict) or not all(isinstance(text, str) for text in logs.values()):
+        if not isinstance(value["speaks"], bool):
+            raise RuleError(f"{name}: 'speaks' of case '{value['name']}' must be true or false")
+        if not isinstance(logs, dict) or not logs or not all(isinstance(text, str) for text in logs.values()):
             raise RuleError(f"{name}: the logs of case '{value['name']}' must be texts by file name")
-        cases.append(Case(str(value["name"]), bool(value["speaks"]), {str(k): v for k, v in logs.items()}))
+        cases.append(Case(str(value["name"]), value["speaks"], {str(k): v for k, v in logs.items()}))
     return cases

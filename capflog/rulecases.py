@@ -37,9 +37,12 @@ class Outcome:
 def run_case(rule: Rule, case: Case, rulebook: Rulebook) -> Outcome:
     """Analyze a case's lines and see whether its rule speaks, and whether every log in it was understood."""
     from capflog.analysis import analyze_members  # noqa: PLC0415  (pandas is behind it)
+    from capflog.bundle import BundleError  # noqa: PLC0415
 
-    analysis = analyze_members(case.name, [_Held(name, text) for name, text in case.logs.items()], rulebook)
-    report = analysis.report
+    try:
+        report = analyze_members(case.name, [_Held(*log) for log in case.logs.items()], rulebook).report
+    except BundleError as error:
+        return Outcome(rule.id, case.name, f"not understood as a log: {error}")
     unread = [member.member for member in report.members if member.source is None or member.unparsed]
     if unread:
         return Outcome(rule.id, case.name, f"not understood as a log: {', '.join(unread)}")

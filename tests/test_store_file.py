@@ -17,6 +17,7 @@ import pytest
 
 from capflog import store as store_module
 from capflog import store_file
+from capflog.packing import UnreadableError
 from capflog.store import KEPT_RUNS, Store, StoreProblem
 from tests.test_store import DEVICES, environment, fill, opened, posix_only, problem, timeline_of
 
@@ -345,6 +346,40 @@ def test_a_run_whose_blocks_are_gone_is_damage_and_no_missing_device(file: Path)
         db.commit()
     with Store.open(file, create=True) as store, pytest.raises(StoreProblem, match="damaged"):
         store.timeline(run_id, DEVICES[0])
+
+
+def test_blocks_that_changed_places_are_damage_and_no_other_devices_story(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "BLOCK_BYTES", 1)
+    run_id = max(fill(file))
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("UPDATE blocks SET number = number - 1000")
+        db.execute("UPDATE blocks SET number = -995 - number")
+        db.commit()
+    with Store.open(file, create=True) as store, pytest.raises(StoreProblem, match="damaged"):
+        store.timeline(run_id, DEVICES[0])
+
+
+def test_two_analyses_of_one_number_are_damage(file: Path) -> None:
+    fill(file)
+    with closing(sqlite3.connect(file)) as db:
+        heads = db.execute("SELECT 7, head FROM runs").fetchall()
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE runs (id, head)")
+        db.executemany("INSERT INTO runs VALUES (?, ?)", heads)
+        with pytest.raises(UnreadableError):
+            store_module._runs(db)
+
+
+def test_the_log_and_journal_of_a_damaged_store_go_with_it(file: Path) -> None:
+    file.parent.mkdir()
+    for turn in (1, 2):
+        for end in ("", "-wal", "-journal", "-shm"):
+            file.with_name(f"capflog.db{end}").write_text(f"{turn}{end}")
+        store_file.StoreFile(file, create=True, check=store_module._runs)._put_aside("damaged")
+        found = {path.name: path.read_text() for path in file.parent.iterdir()}
+        assert found == {f"capflog.db.damaged-{turn}{end}": f"{turn}{end}" for end in ("", "-wal", "-journal")}
 
 
 # Other versions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -112,8 +113,8 @@ def render_rule(rule: Rule, *, width: int, color: bool, unicode: bool) -> str:
     for heading, condition in (("Speaks when", rule.when), ("Speaks, but only as likely, when", rule.likely or "")):
         if condition.strip():
             page.heading(heading)
-        for line in condition.strip().splitlines():
-            page.add(page.log(line.rstrip()), indent=2)
+        for line in _alternatives(condition):
+            page.add(page.log(line), indent=2)
     for heading, items in (("Do", rule.remedy), ("Confirm", rule.verify)):
         if items:
             page.heading(heading)
@@ -128,6 +129,12 @@ def render_rule(rule: Rule, *, width: int, color: bool, unicode: bool) -> str:
             if url and "title" in reference:
                 page.add(page.log(url), indent=4)
     return page.text()
+
+
+def _alternatives(condition: str) -> list[str]:
+    """Set each `or` of a condition on its own line; quoted text stays whole."""
+    parts = re.findall(r'"[^"]*"?|[^"]+', condition.strip())
+    return "".join(p if p.startswith('"') else re.sub(r"\s+or\b", "\nor", p) for p in parts).splitlines()
 
 
 def _ids(page: Page, heading: str, rules: Sequence[str]) -> None:

@@ -82,7 +82,10 @@ def _head(page: Page, report: Report, found: list[Problem], zone: Zone) -> None:
 
     counts = [f"{report.count(o):,} {o}" for o in ("issued", "failed", "incomplete") if report.count(o)]
     told = f"{some(len(report.devices), 'device')}, {some(len(report.enrollments), 'enrollment')}"
-    page.add(page.say(f"{told}: {', '.join(counts)}" if counts else told), first=_label(page, "Found"), hang=_LABEL)
+    told = f"{told}: {', '.join(counts)}" if counts else told
+    if report.starts:
+        told += f"; {some(len(report.starts), 'start of CES', 'starts of CES')}"
+    page.add(page.say(told), first=_label(page, "Found"), hang=_LABEL)
     if report.unattributed:
         page.add(
             page.say(f"{some(report.unattributed, 'record')} of CES and the CA could be put to no enrollment for sure"),
@@ -192,7 +195,7 @@ def _devices(page: Page, report: Report, found: list[Problem], zone: Zone) -> No
     if page.wants(columns, rows) > page.width - 2:
         # The ids of the rules would be broken; the numbers under "Causes" say the same.
         numbers = problems.numbers(found)
-        columns[-1] = Column("cause", yields=True, least=8)
+        columns[-1] = Column("cause no.", yields=True, least=8)
         for device, row in zip(ranked, rows, strict=False):
             row[-1] = page.log(" or ".join(numbers.get(rule, rule) for rule in latest[device].causes))
     page.table(columns, rows, indent=2)

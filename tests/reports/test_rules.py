@@ -60,6 +60,13 @@ def test_a_rule_in_full(width: int, snapshot: SnapshotAssertion) -> None:
     assert render_rule(WHOLE, width=width, color=False, unicode=True) == snapshot
 
 
+def test_each_alternative_of_a_condition_has_its_line() -> None:
+    rule = SomeRule("x", "X", when='a.b with text matches "this or that"  or c.d after e.f or (g.h) or "open or')
+    assert render_rule(rule, width=80, color=False, unicode=True).split("SPEAKS WHEN\n")[1] == (
+        '  a.b with text matches "this or that"\n  or c.d after e.f\n  or (g.h)\n  or "open or\n'
+    )
+
+
 def test_a_rule_of_which_little_is_said() -> None:
     rule = SomeRule("clock-wrong", "A clock is wrong", "warning", "inferred", "")
     assert render_rule(rule, width=80, color=False, unicode=True) == (

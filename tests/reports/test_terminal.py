@@ -45,7 +45,7 @@ def test_a_healthy_bundle() -> None:
         "Read     good.zip: 1 of 1 member read as logs of CAPF\n"
         "Time     2019-03-05 14:05:04 to 14:05:05; times are UTC-05:00, the CUCM node's\n"
         "         zone\n"
-        "Found    1 device, 1 enrollment: 1 issued\n"
+        "Found    1 device, 1 enrollment: 1 issued; 1 start of CES\n"
         "\n"
         "DEVICES\n"
         "  device           tries  last one  at\n"
@@ -266,6 +266,7 @@ def test_devices_those_that_fail_come_first_then_the_latest() -> None:
 
 def test_causes_have_their_numbers_where_their_names_have_no_room() -> None:
     report = h.failing()
+    assert "  cause no.\n" in section(text_of(report, 80), "DEVICES")
     assert "EST_ERR_SSL_READ  1a or 1b" in section(text_of(report, 80), "DEVICES")
     assert "EST_ERR_SSL_READ  ca-chain-untrusted or ca-self-signed" in section(text_of(report, 160), "DEVICES")
 
