@@ -72,8 +72,8 @@ def analyze_members(
     attempts = find_attempts(table, trace)
     starts = find_starts(table)
     alignment = align(table, trace, attempts, starts, dated)
-    joined = join(table, trace, attempts, starts, alignment)
     columns = Columns(table)
+    joined = join(columns, trace, attempts, starts, alignment)
     diagnosis = diagnose(table, columns, joined.stories, starts, joined.strays, rulebook or builtin())
     return _report(name, members, table, columns, alignment, joined, starts, diagnosis)
 

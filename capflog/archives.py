@@ -61,8 +61,14 @@ class Entry:
     refusal: tuple[str, Status] | None = None
 
 
+#: A header's own checksum in octal, at byte 148; it spares most of what is no header the sum of 512 bytes.
+_TAR_CHECKSUM = re.compile(rb" *[0-7]{1,7}[\0 ]")
+
+
 def tar_header(block: bytes) -> tarfile.TarInfo | None:
     """Read a tar header of 512 bytes; None where it is none (its checksum says so)."""
+    if not _TAR_CHECKSUM.match(block, 148):
+        return None
     try:
         header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
@@ -164,7 +170,7 @@ def untar(stream: Stream) -> Iterator[Entry]:
             refusal = (f"an entry of the unknown type {kind.decode('latin-1')!r}", "skipped")
         end = stream.at + _in_blocks(size)
         if not header.isdir():
-            name = records.get("path") or header.name
+            name = records.get("GNU.sparse.name") or records.get("path") or header.name
             yield Entry(name, Stream(part_of(stream, size)), modified, False, size, refusal)
         stream.skip(end - stream.at)
         short = stream.at < end
@@ -215,15 +221,22 @@ class DirectoryError(Exception):
     """A zip's directory is missing or of no use; its text is a short reason."""
 
 
+#: A named pipe is not among these: Info-ZIP marks so what it packed from one (`... | zip logs.zip -`).
+_ZIP_REFUSED = {
+    stat.S_IFLNK: "a symbolic link, not followed",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
 def _zip_refusal(flags: int, method: int, mode: int = 0) -> tuple[str, Status] | None:
     if flags & 0x2041 or method == 99:
         return "encrypted: capflog has no password for it", "unreadable"
     if method not in (0, 8, 12, 14):
         known = f" ({METHODS[method]})" if method in METHODS else ""
         return f"unsupported compression method {method}{known}", "unreadable"
-    kinds = {stat.S_IFLNK: "a symbolic link, not followed", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
-    kinds |= {stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
-    reason = kinds.get(stat.S_IFMT(mode))
+    reason = _ZIP_REFUSED.get(stat.S_IFMT(mode))
     return (reason, "skipped") if reason else None
 
 

@@ -30,6 +30,9 @@ SILENCE = 60_000
 #: The same once CAPF had its answer: a phone that failed comes again after 30 s (Cisco Security Guide, CAPF). (ms)
 SILENCE_AFTER_ANSWER = 20_000
 
+#: How many lines that name no device may stand between an attempt's last line and the end of its session.
+_NEXT = 8
+
 #: How long after an attempt's last line a line that names no device may still be its own. (ms)
 AFTERMATH = 2_000
 
@@ -115,11 +118,18 @@ def find_attempts(table: pd.DataFrame, trace: Trace) -> list[Attempt]:
     last_line: dict[str, int] = {}
     named: list[int] = []
     owner: dict[int, Attempt | None] = {}
+    ends = table["message"].astype(object).to_numpy()[trace.rows] == "END_SESSION"
+    last: str | None = None
     for p in range(len(trace.rows)):
         device = devices[p]
         if not isinstance(device, str):
+            over = current.get(last) if last is not None and ends[p] else None
+            if over is not None and over.result is not None and p - max(over.lines) < _NEXT:
+                # What follows on the session's end is of another session.
+                current.pop(over.device)
             continue
         named.append(p)
+        last = device
         kind, session = kinds[p], sessions[p] if isinstance(sessions[p], str) else None
         attempt = current.get(device)
         if attempt is not None:
@@ -149,7 +159,6 @@ def find_attempts(table: pd.DataFrame, trace: Trace) -> list[Attempt]:
         current[device] = attempt
         last_line[device] = p
         owner[p] = attempt
-    ends = table["message"].astype(object).to_numpy()[trace.rows] == "END_SESSION"
     _give_unnamed(trace, ends, devices, named, owner, attempts)
     return attempts
 

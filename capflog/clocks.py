@@ -32,12 +32,18 @@ if TYPE_CHECKING:
 #: No time: numpy's NaT seen as an integer.
 NONE = np.iinfo(np.int64).min
 
+#: Times are told from year 2 to year 9998, so that zones and days can be added within the years that datetime has. (ms)
+FIRST_MS, LAST_MS = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000) for year in (2, 9999))
+
 #: Zones are whole quarters of an hour (IANA time zone database); local minus UTC lies between these. (ms)
 QUARTER_MS = 900_000
 ZONE_MIN, ZONE_MAX = -12 * 3_600_000, 14 * 3_600_000
 
 #: Bounds closer than this make a time to show; farther apart a record has bounds alone. (ms)
 NARROW_MS = 2_000
+
+#: Requests of CES to the CA that follow one another by less than this are of one piece of work. (ms)
+CHAIN_GAP_MS = 30_000
 
 #: How many pairs of lines are compared at the most when the offset of IIS is sought.
 PAIRS_MAX = 4_000_000
@@ -69,6 +75,12 @@ def _ints(table: pd.DataFrame, column: str) -> np.ndarray:
     return table[column].to_numpy(dtype="int64", na_value=NONE)
 
 
+def _times(table: pd.DataFrame, column: str) -> np.ndarray:
+    """Give a column of times in ms, without those that no report can tell."""
+    times = _ints(table, column)
+    return np.where((times >= FIRST_MS) & (times < LAST_MS), times, NONE)
+
+
 def align(
     table: pd.DataFrame,
     trace: Trace,
@@ -79,10 +91,10 @@ def align(
     """Put every event on the reference clock; fills ``time``, ``earliest`` and ``latest`` of the table."""
     kinds = table["kind"].astype(object).to_numpy()
     source = table["source"].astype(object).to_numpy()
-    stamp = _ints(table, "stamp")
+    stamp = _times(table, "stamp")
     function = table["function"].astype(object).to_numpy()
     url = table["url"].astype(object).to_numpy()
-    log = _Log(table, kinds, source, stamp, function, url, _ints(table, "utc"), _ints(table, "zone"))
+    log = _Log(table, kinds, source, stamp, function, url, _times(table, "utc"), _ints(table, "zone"))
 
     zones = log.zones()
     zone = zones[0] if zones else None
@@ -163,7 +175,8 @@ class _Log:
         nginx = self.source == "nginx"
         at_work = np.isin(self.kind, ["curl.ok", "curl.failed", "curl.data"])
         stamped = self.stamp[nginx & at_work & (self.stamp != NONE)]
-        access = nginx & (self.kind == "est.access") & (self.utc != NONE)
+        enrolling = np.array([isinstance(url, str) and "enroll" in url for url in self.url], dtype=bool)
+        access = nginx & (self.kind == "est.access") & (self.utc != NONE) & enrolling
         return np.sort(np.concatenate([stamped, self.utc[access] + self.zone[access] * 1000]))
 
     def starts_of_capf(self, trace: Trace) -> np.ndarray:
@@ -189,7 +202,7 @@ class _Log:
         paths = {"login": r"/certsrv/?$", "form": "certrqxt", "chain": r"certnew\.p7b", "certificate": r"certnew\.cer"}
         path = self.table["url"].astype("object").str.contains(paths[step], case=False, regex=True, na=False).to_numpy()
         good = (status >= 200) & (status < 400)
-        return np.unique(self.stamp[mine & path & good])
+        return np.unique(self.stamp[mine & path & good & (self.stamp != NONE)])
 
 
 def _windows(trace: Trace, attempts: Sequence[Attempt]) -> np.ndarray:
@@ -219,6 +232,14 @@ def _hits(windows: np.ndarray, moments: np.ndarray, before: int, after: int) -> 
     return int((right > left).sum())
 
 
+def _held(moments: np.ndarray, windows: np.ndarray) -> int:
+    """Count the (sorted) moments that lie within at least one of the windows."""
+    edges = np.zeros(len(moments) + 1, dtype=np.int64)
+    np.add.at(edges, np.searchsorted(moments, windows[:, 0], side="left"), 1)
+    np.add.at(edges, np.searchsorted(moments, windows[:, 1], side="right"), -1)
+    return int((np.cumsum(edges)[:-1] > 0).sum())
+
+
 def _date_by_ces(log: _Log, trace: Trace, windows: np.ndarray) -> tuple[int | None, str, bool]:
     """Find the date of the trace's first day by CES's lines that fall into CAPF's attempts and starts."""
     moments = log.ces_moments()
@@ -232,7 +253,10 @@ def _date_by_ces(log: _Log, trace: Trace, windows: np.ndarray) -> tuple[int | No
         key=lambda day: (_hits(windows + day, moments, 1000, 2000) + _hits(starts + day, moments, 5000, 5000), day),
     )
     found = _hits(windows + best, moments, 1000, 2000) + _hits(starts + best, moments, 5000, 5000)
-    if not found:
+    # On the right day CES's work lies within CAPF's calls; on a wrong one some of it does by chance.
+    known = np.concatenate([windows + (-1000, 2000), starts + (-5000, 5000)]) + best
+    inside = moments[(moments >= best + trace.unrolled[0] - 1000) & (moments <= best + trace.unrolled[-1] + 2000)]
+    if not found or _held(inside, known) * 2 < len(inside):
         return None, "", False
     return best, f"date by {found} of {len(windows) + len(starts)} attempts and starts that error.log shows too", True
 
@@ -280,7 +304,7 @@ def _date_by_hints(log: _Log, trace: Trace, dated: Mapping[str, Dated]) -> tuple
         mark = dated.get(member)
         if mark is not None and mark.modified is not None:
             bounds.append((_last_midnight(_ms(mark.modified), own_last), "the trace file's own time"))
-    wishes = log.table.loc[log.table["parameter"] == "Operation Should Finish By", "value"].astype(str)
+    wishes = log.table.loc[log.table["parameter"] == "Operation Should Finish By", "value"].dropna().astype(str)
     for wish in wishes:
         found = re.fullmatch(r"(\d{4}):(\d\d):(\d\d):(\d\d):(\d\d)", wish.strip())
         if found:
@@ -289,6 +313,7 @@ def _date_by_hints(log: _Log, trace: Trace, dated: Mapping[str, Dated]) -> tuple
             except ValueError:
                 continue
             bounds.append((_last_midnight(_ms(when), last), "'Operation Should Finish By'"))
+    bounds = [bound for bound in bounds if FIRST_MS <= bound[0] < LAST_MS]
     if not bounds:
         return -_midnight(last), "date assumed: nothing in the bundle tells it, 1970-01-01 stands for it"
     day, basis = min(bounds)
@@ -308,9 +333,19 @@ def _ms(when: datetime) -> int:
     return int((aware - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1))
 
 
-def _iis_delta(log: _Log, windows: np.ndarray, zone: int | None, *, any_day: bool = False) -> tuple[int, int, int, int]:
-    """Find what IIS's stamp is ahead of the node's local time: (lowest, highest, matches, of how many), in ms."""
-    pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+#: Moments in IIS's log, and the bounds in the node's time within which a line or call here says that they lie. (ms)
+Pair = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _but_of_starts(logins: np.ndarray, chains: np.ndarray) -> np.ndarray:
+    """Take away the logins that CES's request for the CA's chain follows on: those are of its start."""
+    after = np.searchsorted(chains, logins + CHAIN_GAP_MS, side="right")
+    return logins[after == np.searchsorted(chains, logins, side="left")]
+
+
+def _iis_pairs(log: _Log, windows: np.ndarray, *, only_calls: bool) -> tuple[list[Pair], int]:
+    """List what can be compared of IIS and the node, and how many matches there are at the most."""
+    pairs: list[Pair] = []
     for step, name in (("login", "login"), ("form", "navigate"), ("chain", "cacerts")):
         there = log.iis(step)
         here = [
@@ -318,42 +353,66 @@ def _iis_delta(log: _Log, windows: np.ndarray, zone: int | None, *, any_day: boo
             for i in np.flatnonzero((log.source == "nginx") & (log.kind == "curl.ok") & (log.stamp != NONE))
             if name in str(log.function[i])
         ]
-        if len(there) and here:
+        if len(there) and here and not only_calls:
             at = log.stamp[here]
             pairs.append((there, at, at + 1000))
+    most = sum(min(len(there), len(begin)) for there, begin, _ in pairs)
     certificates = log.iis("certificate")
     if len(windows) and not pairs:
-        there = certificates if len(certificates) else log.iis("login")
+        there = certificates if len(certificates) else _but_of_starts(log.iis("login"), log.iis("chain"))
         if len(there):
             pairs.append((there, windows[:, 0], windows[:, 1]))
+            # A call may end without a certificate; without any, each has to show its login.
+            most = min(len(windows), len(there)) if len(certificates) else len(windows)
     elif len(windows) and len(certificates):
         pairs.append((certificates, windows[:, 0], windows[:, 1]))
-    lows, highs, of = [], [], 0
+        most += min(len(windows), len(certificates))
+    return pairs, most
+
+
+def _iis_delta(log: _Log, windows: np.ndarray, zone: int | None, *, any_day: bool = False) -> tuple[int, int, int, int]:
+    """Find what IIS's stamp is ahead of the node's local time: (lowest, highest, matches, of how many), in ms.
+
+    ``any_day``: the day of the windows is not known, so that the node's other lines say nothing of them. Logs that have
+    nothing to do with each other match somewhere: half of what can match has to, but where the clocks agree.
+    """
+    pairs, most = _iis_pairs(log, windows, only_calls=any_day)
+    of = sum(len(begin) for _, begin, _ in pairs)
+    if zone is None:
+        limits = None if any_day else (-ZONE_MAX - QUARTER_MS, -ZONE_MIN + QUARTER_MS)
+        tries = [(limits, most)]
+    else:
+        utc = -zone * 1000
+        tries = [((utc - 2 * DAY_MS, utc + 2 * DAY_MS), most), ((utc - QUARTER_MS, utc + QUARTER_MS), 1)]
+    for limits, wanted in tries:
+        lo, hi, matched = _best_delta(pairs, zone, limits)
+        if matched and matched * 2 >= wanted:
+            return lo, hi, matched, of
+    return 0, 0, 0, of
+
+
+def _best_delta(pairs: Sequence[Pair], zone: int | None, limits: tuple[int, int] | None) -> tuple[int, int, int]:
+    """Find the interval within the limits that most pairs agree on, and how many lines or calls here it matches."""
+    lows, highs = [], []
     for there, begin, end in pairs:
-        of += len(begin)
         keep = np.linspace(0, len(begin) - 1, min(len(begin), max(1, PAIRS_MAX // len(there)))).astype(int)
-        low = (there[None, :] - end[keep][:, None]).ravel()
-        high = (there[None, :] + 1000 - begin[keep][:, None]).ravel()
-        lows.append(low)
-        highs.append(high)
+        lows.append((there[None, :] - end[keep][:, None]).ravel())
+        highs.append((there[None, :] + 1000 - begin[keep][:, None]).ravel())
     if not lows:
-        return 0, 0, 0, of
+        return 0, 0, 0
     low, high = np.concatenate(lows), np.concatenate(highs)
-    if not any_day:
-        if zone is None:
-            likely = (high >= -ZONE_MAX - QUARTER_MS) & (low <= -ZONE_MIN + QUARTER_MS)
-        else:
-            likely = (high >= -zone * 1000 - 2 * DAY_MS) & (low <= -zone * 1000 + 2 * DAY_MS)
+    if limits is not None:
+        likely = (high >= limits[0]) & (low <= limits[1])
         low, high = low[likely], high[likely]
     if not len(low):
-        return 0, 0, 0, of
+        return 0, 0, 0
     lo, hi = _agreed(low, high, zone)
     middle = (lo + hi) // 2
     matched = 0
     for there, begin, end in pairs:
         left = np.searchsorted(there, begin + middle - 1000, side="left")
         matched += int((np.searchsorted(there, end + middle, side="right") > left).sum())
-    return lo, hi, matched, of
+    return lo, hi, matched
 
 
 def _agreed(low: np.ndarray, high: np.ndarray, zone: int | None) -> tuple[int, int]:
@@ -452,8 +511,7 @@ def _place_ciscora(
     def said(row: int) -> str:
         return re.sub(r"^(?:nginx: \[\w+\] |\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: )", "", str(details[row]))
 
-    untold = 0
-    for start in reversed(starts):
+    for back, start in enumerate(reversed(starts), start=1):
         if start.ciscora is None:
             continue
         rows = start.ciscora.rows
@@ -468,9 +526,8 @@ def _place_ciscora(
                     time[row], earliest[row], latest[row] = time[match], earliest[match], latest[match]
             known = [int(t) for t in time[start.nginx.rows] if t != NONE]
             low, high = (min(known), max(known) + 999) if known else (NONE, NONE)
-        elif untold < len(asked):
-            low, high = asked[len(asked) - 1 - untold]
-            untold += 1
+        elif back <= len(asked):
+            low, high = asked[-back]
         else:
             low, high = NONE, NONE
         for row in rows:

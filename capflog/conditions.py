@@ -275,7 +275,7 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
         first, (word, fits), second = found
         facts = [event.kind for event in (first, second) if event.kind in FACTS]
         if facts and (word != "within" or "start" in facts):
-            fail(at, text, f"'{facts[0]}' is a fact of the whole: nothing is {word} it, nor it {word} anything")
+            fail(at, text, f"'{facts[0]}' is a fact of the whole: '{word}' cannot be asked of it")
         return Pair(first, second, fits)
 
     def pattern(text: str, at: int, found: pp.ParseResults) -> Any:

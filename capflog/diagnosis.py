@@ -8,14 +8,15 @@ it, if that failed.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from capflog.clocks import NONE
-from capflog.events import VALUES
+from capflog.events import SOURCES, VALUES
 from capflog.model import Confidence, Evidence, Finding, Gap, Verdict
-from capflog.steps import Columns
+from capflog.steps import Columns, last_step, steps_done
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +34,10 @@ EVIDENCE_KEPT = 12
 UNANSWERED = frozenset({"EST_ERR_SSL_READ", "EST_ERR_IP_CONNECT", "EST_ERR_SSL_CONNECT"})
 
 _SURENESS: tuple[Confidence, ...] = ("possible", "likely", "certain")
+
+
+#: What may be read out of a log into a command of a rule's text: no sign that a shell acts upon.
+_SAFE = re.compile(r"[\w.:/,@%+=-]+(?: [\w.:/,@%+=-]+)*")
 
 
 @dataclass(slots=True)
@@ -96,8 +101,8 @@ class Facts:
             fact = {"kind": columns.kind[row], "at": None if at == NONE else at, "row": row}
             fact["source"], fact["raw"] = columns.source[row], self._texts[row]
             for name in (*self._words, "device", "session", "level"):
-                text = columns.text_of(name, row)
-                if text is not None:
+                # An empty error buffer of libcurl's is no text: "return code 60 ()".
+                if text := columns.text_of(name, row):
                     fact[name] = text
             for name in self._numbers:
                 number = columns.integer(name, row)
@@ -122,9 +127,9 @@ class Facts:
 def in_order(columns: Columns, rows: Iterable[int]) -> list[int]:
     """Sort rows by time; those without one by the bounds they have, and lines of one member in their order."""
 
-    def key(row: int) -> tuple[int, int, int]:
+    def key(row: int) -> tuple[int, int, int, int]:
         at = next((int(t[row]) for t in (columns.time, columns.earliest, columns.latest) if t[row] != NONE), NONE)
-        return at, int(columns.member[row]), int(columns.line[row])
+        return at, SOURCES.index(columns.source[row]), int(columns.member[row]), int(columns.line[row])
 
     return sorted(rows, key=key)
 
@@ -142,8 +147,10 @@ def episodes_of(
             fact["device"] = story.device
         if story.answered is not None:
             fact["waited"] = (story.answered - story.begin) / 1000
+        rows = in_order(columns, story.rows)
+        fact["reached"] = last_step(columns, steps_done(columns, rows), issued=story.outcome == "issued")
         likely = frozenset(row for row, sure in story.rows.items() if sure == "likely")
-        episodes.append(Episode(in_order(columns, story.rows), fact, story=story, likely=likely))
+        episodes.append(Episode(rows, fact, story=story, likely=likely))
     for start in starts:
         outcome = {True: "ok", False: "failed", None: "unknown"}[start.ok]
         fact = {"kind": "start", "at": None, "outcome": outcome}
@@ -172,7 +179,7 @@ def diagnose(
     findings = _findings(columns, facts, episodes, inherited)
     causes = [_causes(e, inherited.get(i)) for i, e in enumerate(of_stories)]
     rows = [[row for s in inherited[i].spoken for row in s.rows] if i in inherited else [] for i in range(len(stories))]
-    verdict = _verdict(columns, of_stories, of_starts, findings)
+    verdict = _verdict(columns, of_stories, of_starts, inherited, findings)
     return Diagnosis(findings, causes, [_causes(e, None) for e in of_starts], rows, verdict)
 
 
@@ -212,8 +219,9 @@ def _ask(episode: Episode, facts: Facts, columns: Columns, rules: Sequence[Rule]
         ]
         if one.alternatives:
             one.confidence = "possible"
-        shown = [row for row in episode.rows if columns.kind[row] in one.rule.show and row not in one.rows]
-        one.rows = in_order(columns, [*one.rows, *shown])
+    for one in spoken:
+        shown = [row for row in episode.rows if columns.kind[row] in one.rule.show]
+        one.rows = in_order(columns, {*one.rows, *shown})
     episode.spoken = sorted(spoken, key=lambda s: (-_SURENESS.index(s.confidence), s.rule.last_resort, s.rule.id))
 
 
@@ -252,6 +260,9 @@ def _inherit(columns: Columns, of_stories: Sequence[Episode], of_starts: Sequenc
         if story is None or story.outcome != "failed" or story.error not in UNANSWERED:
             continue
         if any(not s.rule.last_resort and s.rule.severity == "error" for s in episode.spoken):
+            continue
+        if any(columns.kind[row] == "curl.failed" for row in episode.rows):
+            # CES was at work for it, and says itself what failed.
             continue
         before = [e for low, e in timed if low <= story.begin]
         last = before[-1] if before else (untimed[-1] if untimed else None)
@@ -293,9 +304,9 @@ def _findings(
             for spoken in inherited[i].spoken:
                 if spoken.rule.severity == "error":
                     add(spoken, episode, ())
-            continue
         for spoken in episode.spoken:
-            add(spoken, episode, spoken.rows)
+            if i not in inherited or spoken.rule.severity != "error":
+                add(spoken, episode, spoken.rows)
     findings = [_finding(columns, facts, entry, episodes) for entry in gathered.values()]
     last_resorts = {entry.rule.id for entry in gathered.values() if entry.rule.last_resort}
     severity = ("error", "warning", "info")
@@ -320,11 +331,13 @@ def _finding(columns: Columns, facts: Facts, entry: _Gathered, episodes: Sequenc
     first, last = (min(entry.times), max(entry.times)) if entry.times else (None, None)
     confidence = max((s.confidence for s in entry.spoken), key=_SURENESS.index)
     scope: Literal["device", "devices", "service"] = "service"
-    if rule.scope == "device" and devices:
-        scope = "device" if len(devices) == 1 else "devices"
+    if rule.scope == "device":
+        scope = "devices" if len(devices) > 1 else "device"
     alternatives = list(dict.fromkeys(name for s in entry.spoken for name in s.alternatives))
     texts = [facts.text(row) for row in rows]
-    explanation, *rest = (_filled(text, rule, texts) for text in (rule.explanation, *rule.remedy, *rule.verify))
+    explanation = _filled(rule.explanation, _readings(rule, texts, safe=False))
+    safe = _readings(rule, texts, safe=True)
+    rest = [_filled(text, safe) for text in (*rule.remedy, *rule.verify)]
     return Finding(
         rule=rule.id,
         title=rule.title,
@@ -364,15 +377,24 @@ def evidence(columns: Columns, facts: Facts, row: int) -> Evidence:
     )
 
 
-def _filled(text: str, rule: Rule, lines: Sequence[str]) -> str:
-    """Put what the evidence says into a rule's text: the most frequent reading of each name, or its other words."""
+def _readings(rule: Rule, lines: Sequence[str], *, safe: bool) -> dict[str, str]:
+    """Read what a rule's text names out of the evidence: the most frequent reading, or the rule's other words.
+
+    ``safe``: for text that somebody pastes into a shell, where a log cannot put a command of its own.
+    """
+    readings = {}
     for name, reading in rule.read.items():
         found = Counter(
             group for line in lines for match in reading.pattern.finditer(line) for group in match.groups() if group
         )
-        value = found.most_common(1)[0][0] if found else reading.otherwise
-        text = text.replace("{" + name + "}", value)
-    return text
+        fit = [value for value, _ in found.most_common() if not safe or _SAFE.fullmatch(value)]
+        readings[name] = fit[0] if fit else reading.otherwise
+    return readings
+
+
+def _filled(text: str, readings: Mapping[str, str]) -> str:
+    """Put what was read into a rule's text, once: what a log says is no text of ours to fill."""
+    return re.sub(r"\{(\w+)\}", lambda name: readings.get(name[1], name[0]), text)
 
 
 def _resolved(columns: Columns, entry: _Gathered, last: int | None, episodes: Sequence[Episode]) -> bool:
@@ -382,9 +404,17 @@ def _resolved(columns: Columns, entry: _Gathered, last: int | None, episodes: Se
         # Nothing tells when it was: of starts without a time, a later one in the order of the log stands for later.
         own = [e.start for e in entry.episodes if e.start is not None]
         order = [e.start for e in episodes if e.start is not None]
-        return bool(own) and any(s.ok for s in order[max(order.index(s) for s in own) + 1 :])
-    if entry.rule.scope == "device" and entry.devices:
-        return all(any(s.device == device and s.begin > last for s in issued) for device in entry.devices)
+        place = {id(start): k for k, start in enumerate(order)}
+        return bool(own) and any(s.ok for s in order[max(place[id(s)] for s in own) + 1 :])
+    if entry.rule.scope == "device":
+        ends: dict[str | None, int] = {}
+        for story in (e.story for e in entry.episodes if e.story is not None):
+            ends[story.device] = max(ends.get(story.device, NONE), story.end)
+        successes: dict[str | None, int] = {}
+        for story in issued:
+            successes[story.device] = max(successes.get(story.device, NONE), story.begin)
+        # Of a phone that no log names nothing tells whether a later success is its own.
+        return bool(ends) and all(d is not None and successes.get(d, NONE) > end for d, end in ends.items())
     if any(s.begin > last for s in issued):
         return True
     at_start = any(e.start is not None for e in entry.episodes)
@@ -393,9 +423,16 @@ def _resolved(columns: Columns, entry: _Gathered, last: int | None, episodes: Se
 
 
 def _verdict(
-    columns: Columns, of_stories: Sequence[Episode], of_starts: Sequence[Episode], findings: Sequence[Finding]
+    columns: Columns,
+    of_stories: Sequence[Episode],
+    of_starts: Sequence[Episode],
+    inherited: Mapping[int, Episode],
+    findings: Sequence[Finding],
 ) -> Verdict:
     """Say in one word how it stands (see the contract's ``summary.verdict``)."""
+    causes = {id(e): _causes(e, inherited.get(i)) for i, e in enumerate(of_stories)}
+    causes |= {id(e): _causes(e, None) for e in of_starts}
+    open_ = {f.rule for f in findings if f.severity == "error" and not f.resolved}
     told = [e for e in of_stories if e.story is not None and e.story.outcome != "incomplete"]
     last_story = max(told, key=lambda e: e.story.begin if e.story else 0, default=None)
     clear = [e for e in of_starts if e.start is not None and e.start.ok is not None]
@@ -406,14 +443,13 @@ def _verdict(
         return low if low is not None else high if high is not None else NONE
 
     last_start = max(enumerate(clear), key=lambda pair: (at(pair[1]), pair[0]), default=(0, None))[1]
-    stands = any(f.severity == "error" and not f.resolved for f in findings)
     last_failed = [e for e in (last_story, last_start) if e is not None and e.failed]
     if last_story is not None and last_start is not None and last_start.failed and not last_story.failed:
         # A failed start before the last success is over.
         begun = at(last_start)
         if begun != NONE and last_story.story is not None and begun < last_story.story.begin:
             last_failed = []
-    if last_failed and stands:
+    if any(not causes[id(e)] or open_ & set(causes[id(e)]) for e in last_failed):
         return "failing"
     if any(e.failed for e in (*told, *clear)) or any(f.severity == "error" for f in findings):
         return "degraded"

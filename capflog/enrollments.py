@@ -20,8 +20,6 @@ from capflog.steps import Columns, step_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
-
     from capflog.attempts import Attempt, Trace
     from capflog.starts import Start
 
@@ -100,15 +98,15 @@ class Joined:
 
 
 def join(
-    table: pd.DataFrame, trace: Trace, attempts: Sequence[Attempt], starts: Sequence[Start], alignment: Alignment
+    columns: Columns, trace: Trace, attempts: Sequence[Attempt], starts: Sequence[Start], alignment: Alignment
 ) -> Joined:
-    """Put the lines of all logs to enrollments."""
-    columns = Columns(table)
+    """Put the lines of all logs to enrollments; what that tells of their times is put into ``columns``."""
     stories = [_from_capf(columns, trace, attempt) for attempt in attempts]
     covered = _coverage(columns, trace)
     of_starts = {row for start in starts for row in start.rows}
-    pairs = _pair(find_exchanges(columns, of_starts))
-    strays: list[list[int]] = []
+    exchanges = find_exchanges(columns, of_starts)
+    pairs = _pair(exchanges)
+    strays = [exchange.rows for exchange in exchanges if exchange.begin == NONE]
     owners = _assign([(p[0].begin, p[-1].begin, p[-1].end) for p in pairs], stories, pairs)
     for pair, (owner, sure) in zip(pairs, owners, strict=True):
         rows = [row for exchange in pair for row in exchange.rows]
@@ -126,12 +124,21 @@ def join(
     elif requests:
         strays.append(requests)
     for story in stories:
+        _tighten(columns, story)
         if story.device is None:
-            times = [int(t) for t in columns.time[list(story.rows)] if t != NONE]
+            times = [at for at in (_moment(columns, row) for row in story.rows) if at is not None]
             if times:
                 story.started, story.ended = min(times), max(times)
     stories.sort(key=lambda s: (s.begin, s.device or "~", min(s.rows, default=0)))
     return Joined(stories, strays, sum(len(rows) for rows in strays))
+
+
+def _moment(columns: Columns, row: int) -> int | None:
+    """Give the time that a line bears itself: its stamp's, or that at which its request was received."""
+    at, received = int(columns.time[row]), columns.integer("utc", row)
+    if at == NONE:
+        return None
+    return at if columns.integer("stamp", row) is not None else received
 
 
 def _from_capf(columns: Columns, trace: Trace, attempt: Attempt) -> Story:
@@ -162,6 +169,26 @@ def _from_capf(columns: Columns, trace: Trace, attempt: Attempt) -> Story:
         started,
         answered,
     )
+
+
+def _tighten(columns: Columns, story: Story) -> None:
+    """Narrow the bounds of CES's and the CA's records: they came after CAPF's call and before CAPF's answer.
+
+    CES goes on after CAPF gave up, so then the answer is no bound.
+    """
+    if story.device is None:
+        return
+    for row in story.rows:
+        low, high = int(columns.earliest[row]), int(columns.latest[row])
+        if columns.source[row] == "capf" or (high != NONE and high < story.begin) or low > story.end:
+            continue
+        columns.earliest[row] = max(low, story.begin)
+        if not story.gave_up and story.answered is not None:
+            columns.latest[row] = story.end if high == NONE else min(high, story.end)
+        if columns.time[row] != NONE:
+            columns.time[row] = max(int(columns.time[row]), story.begin)
+            if columns.latest[row] != NONE:
+                columns.time[row] = min(columns.time[row], columns.latest[row])
 
 
 def _coverage(columns: Columns, trace: Trace) -> list[tuple[int, int]]:
@@ -232,10 +259,10 @@ def _take(columns: Columns, exchange: Exchange, row: int) -> None:
     """Put a row to an exchange and read what it says of it."""
     kind = columns.kind[row]
     exchange.rows.append(row)
-    low, high = int(columns.earliest[row]), int(columns.latest[row])
-    at = int(columns.time[row])
-    begin = low if low != NONE else at
-    if begin != NONE and (exchange.begin == NONE or begin < exchange.begin):
+    high, at = int(columns.latest[row]), int(columns.time[row])
+    # A line without a stamp lies somewhere after the stamp before it: that may be another request's.
+    begin = _moment(columns, row)
+    if begin is not None and (exchange.begin == NONE or begin < exchange.begin):
         exchange.begin = begin
     end = at if high == NONE else high
     if end != NONE and not (high == NONE and kind in _TRAILERS):

@@ -110,7 +110,7 @@ class Columns:
         self.member = table["member"].cat.codes.to_numpy()
         self.line = table["line"].to_numpy()
         self.time, self.earliest, self.latest = (
-            table[name].dt.tz_localize(None).to_numpy(dtype="datetime64[ms]").view("int64")
+            table[name].dt.tz_localize(None).to_numpy(dtype="datetime64[ms]").view("int64").copy()
             for name in ("time", "earliest", "latest")
         )
 
@@ -149,14 +149,13 @@ def step_of(columns: Columns, row: int) -> str | None:
     kind = columns.kind[row]
     if kind in _BY_KIND:
         return _BY_KIND[kind]
-    if kind == "curl.ok":
+    if kind in ("curl.ok", "iis.request"):
+        path = (columns.text_of("url", row) or "").lower()
+        page = next((step for page, step in _CA_PAGES if path.endswith(page)), None)
+        if page is not None or kind == "iis.request":
+            return page or ("login" if path.rstrip("/") == "/certsrv" else None)
         function = columns.text_of("function", row) or ""
         return next((step for part, step in _CES_FUNCTIONS if part in function), None)
-    if kind == "iis.request":
-        path = (columns.text_of("url", row) or "").lower()
-        if path.rstrip("/") == "/certsrv":
-            return "login"
-        return next((step for page, step in _CA_PAGES if path.endswith(page)), None)
     if kind == "est.enroll.result":
         return "answer" if columns.est_error(row)[0] == "EST_ERR_NONE" else None
     if kind == "est.access":

@@ -66,9 +66,7 @@ class Held:
         yield self.content
 
 
-def held(
-    name: str, *scenes: Iterable[Line], modified: datetime | None = None, modified_is_local: bool = False
-) -> Held:
+def held(name: str, *scenes: Iterable[Line], modified: datetime | None = None, modified_is_local: bool = False) -> Held:
     """Lay scenes together in the order of time, those of one moment in the order given."""
     lines = sorted((line for scene in scenes for line in scene), key=lambda line: line.at)
     text = "".join(f"{line.text}\n" for line in lines)

@@ -313,9 +313,7 @@ def test_a_line_from_before_midnight_that_was_written_after_it() -> None:
 
 def test_threads_that_write_out_of_order_make_no_midnight() -> None:
     lines = tries(PHONE, at("14:00:00"), NOT_ALLOWED)
-    text = "".join(
-        f"{line.text}\n" for line in [*lines[:4], *said(at("13:59:59.990"), "debug Recd event"), *lines[4:]]
-    )
+    text = "".join(f"{line.text}\n" for line in [*lines[:4], *said(at("13:59:59.990"), "debug Recd event"), *lines[4:]])
     (found,) = enrollments(Held(f"{SDI}/capf00000001.txt", text.encode()))
     assert found.started is not None
     assert found.ended is not None

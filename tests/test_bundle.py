@@ -1,289 +1,30 @@
-"""Bundles of every form, whole and broken: what is read of them, under which names, and what is said of the rest."""
+"""What is read of a bundle, under which names, and what is said of the rest."""
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import io
-import lzma
 import os
-import random
 import socket
 import stat
 import struct
 import tarfile
-import tempfile
 import threading
 import zipfile
-import zlib
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import zstandard
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from capflog.bundle import BundleError, Damage, Damaged, Limits, Member, Refused, name_of, open_bundle
+from capflog.bundle import BundleError, Damaged, Limits, Member, name_of, open_bundle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-LOG = b"14:05:04.628 |   debug CA Mode is OnlineCA\n14:05:04.629 |<--debug\n"
-OTHER = b"2019/03/05 15:05:51 [warn] 9500#0: a log of another kind\n"
+from tests.bundles import LOG, OTHER, Pipe, big, entry, pipe, put, read, streamed_zip, tarred, whole, zipped
 
-
-def big(lines: int, seed: int = 1) -> bytes:
-    """Make a log that compresses like one."""
-    numbers = random.Random(seed)
-    return b"".join(
-        b"14:05:%02d.%03d |   debug %d\n" % (i % 60, i % 1000, numbers.getrandbits(60)) for i in range(lines)
-    )
-
-
-@dataclass
-class Found:
-    """What a bundle gave: each member's bytes, and the reason where it was damaged, refused, or its archive damaged."""
-
-    data: dict[str, bytes] = field(default_factory=dict)
-    damaged: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    status: dict[str, str] = field(default_factory=dict)
-    broken: dict[str, str] = field(default_factory=dict)
-    members: dict[str, Member] = field(default_factory=dict)
-
-
-class Pipe(io.RawIOBase):
-    """A stream that cannot be positioned, like a pipe."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__()
-        self._file = io.BytesIO(data)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        return self._file.readinto(memoryview(buffer)[:1000])
-
-
-def pipe(data: bytes) -> io.BufferedReader:
-    return io.BufferedReader(Pipe(data))
-
-
-def read(*paths: Path | str, stdin: bytes | None = None, limits: Limits | None = None) -> Found:
-    found = Found()
-    for item in open_bundle([str(path) for path in paths], None if stdin is None else pipe(stdin), limits):
-        if isinstance(item, Refused):
-            assert item.name not in found.refused
-            found.refused[item.name] = item.reason
-            found.status[item.name] = item.status
-        elif isinstance(item, Damage):
-            assert item.name not in found.broken
-            found.broken[item.name] = item.reason
-        else:
-            assert item.name not in found.data
-            found.members[item.name] = item
-            found.data[item.name] = b""
-            try:
-                for chunk in item.chunks():
-                    assert 0 < len(chunk) <= 1024 * 1024
-                    found.data[item.name] += chunk
-            except Damaged as damaged:
-                found.damaged[item.name] = str(damaged)
-    return found
-
-
-def whole(*paths: Path | str, stdin: bytes | None = None, limits: Limits | None = None) -> dict[str, bytes]:
-    """Read a bundle in which nothing is wrong."""
-    found = read(*paths, stdin=stdin, limits=limits)
-    assert (found.damaged, found.refused, found.broken) == ({}, {}, {})
-    return found.data
-
-
-def put(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
-
-
-def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(name, (2019, 3, 5, 15, 5, 52)), data, method)
-    return file.getvalue()
-
-
-def streamed_zip(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """Make a zip as it is written to a pipe: sizes and CRC stand behind the data."""
-
-    class Sink(io.RawIOBase):
-        data = b""
-
-        def writable(self) -> bool:
-            return True
-
-        def write(self, data: bytes) -> int:  # type: ignore[override]
-            self.data += bytes(data)
-            return len(data)
-
-    sink = Sink()
-    with zipfile.ZipFile(sink, "w", method) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return sink.data
-
-
-def entry(name: str, data: bytes = b"", kind: bytes = tarfile.REGTYPE, mtime: float = 1_551_798_352) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.size, info.type, info.mtime = len(data), kind, mtime
-    return info
-
-
-def tarred(members: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w", format=form) as archive:
-        for name, data in members.items():
-            archive.addfile(entry(name, data), io.BytesIO(data))
-    return file.getvalue()
-
-
-def deflated(data: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=-15)
-    return packer.compress(data) + packer.flush()
-
-
-def all_inflated(data: bytes) -> bytes:
-    """Inflate byte by byte as far as it goes."""
-    inflater = zlib.decompressobj(-15)
-    made = []
-    for at in range(len(data)):
-        try:
-            made.append(inflater.decompress(data[at : at + 1]))
-        except zlib.error:
-            break
-    return b"".join(made)
-
-
-COMPRESS: dict[str, Callable[[bytes], bytes]] = {
-    "gz": gzip.compress,
-    "bz2": bz2.compress,
-    "xz": lzma.compress,
-    "zst": zstandard.compress,
-}
-
-
-# --- forms --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-@pytest.mark.parametrize("through", ["file", "pipe", "pipe, too large to hold"])
-def test_a_zip_of_each_method(tmp_path: Path, method: int, through: str) -> None:
-    members = {"cm/trace/capf/sdi/capf00000001.txt": big(20_000), "ces/nginx/error.log": OTHER}
-    data = zipped(members, method)
-    if through == "file":
-        assert whole(put(tmp_path / "logs.zip", data)) == members
-    else:
-        assert whole("-", stdin=data, limits=Limits() if through == "pipe" else Limits(held_bytes=10)) == members
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-@pytest.mark.parametrize("held", [10, 10_000_000])
-def test_a_zip_whose_sizes_stand_behind_the_data(tmp_path: Path, method: int, held: int) -> None:
-    # A stored zip inside bears descriptors of its own, which must not end the member.
-    members = {"a.log": streamed_zip({"x": LOG}, zipfile.ZIP_STORED)[5:], "b.log": big(30_000), "c.log": OTHER}
-    assert whole("-", stdin=streamed_zip(members, method), limits=Limits(held_bytes=held)) == members
-
-
-@pytest.mark.parametrize("held", [10, 10_000_000])
-def test_a_zip64(tmp_path: Path, held: int) -> None:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("a.log", "b.log"):
-            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
-                member.write(LOG)
-    assert whole(put(tmp_path / "logs.zip", file.getvalue())) == {"a.log": LOG, "b.log": LOG}
-    assert set(whole("-", stdin=file.getvalue(), limits=Limits(held_bytes=held))) == {"a.log", "b.log"}
-
-
-def test_a_self_extracting_zip(tmp_path: Path) -> None:
-    program = b"MZ" + bytes(500)
-    data = zipped({"a.log": LOG})
-    assert whole(put(tmp_path / "logs.exe", program + data)) == {"a.log": LOG}
-    assert whole("-", stdin=program + data) == {"a.log": LOG}
-    assert whole(put(tmp_path / "out.zip", zipped({"logs.exe": program + data}))) == {"logs.exe!/a.log": LOG}
-    assert whole(put(tmp_path / "logs.sh", b"#!/bin/sh\nunzip $0\n" + data)) == {"a.log": LOG}
-
-
-@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-@pytest.mark.parametrize("packing", ["", *COMPRESS])
-@pytest.mark.parametrize("through", ["file", "pipe"])
-def test_a_tar_of_each_form(tmp_path: Path, form: int, packing: str, through: str) -> None:
-    deep = "/".join(["folder"] * 20) + "/capf00000001.txt"
-    members = {deep: LOG * 1000, "long" * 24: b"", "b.log": OTHER}
-    data = tarred(members, form)
-    if packing:
-        data = COMPRESS[packing](data)
-    found = read(put(tmp_path / "logs", data)) if through == "file" else read("-", stdin=data)
-    assert found.data == {deep: LOG * 1000, "b.log": OTHER}
-    assert found.refused == {"long" * 24: "the file is empty"}
-    assert (found.damaged, found.broken) == ({}, {})
-
-
-def test_pax_names_sizes_and_times() -> None:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "of all"}) as archive:
-        info = entry("Ünïcode/" + "ä" * 200, LOG, mtime=1_551_798_352.25)
-        archive.addfile(info, io.BytesIO(LOG))
-        archive.addfile(entry("none", LOG, mtime=0), io.BytesIO(LOG))
-    found = read("-", stdin=file.getvalue())
-    member = found.members["Ünïcode/" + "ä" * 200]
-    assert member.modified == datetime(2019, 3, 5, 15, 5, 52, 250_000, tzinfo=UTC)
-    assert (member.modified_is_local, member.size) == (False, len(LOG))
-    assert found.members["none"].modified is None
-
-
-@pytest.mark.parametrize("packing", COMPRESS)
-def test_a_compressed_log_keeps_its_name_whatever_that_is(tmp_path: Path, packing: str) -> None:
-    text = big(50_000)
-    data = COMPRESS[packing](text)
-    assert whole(put(tmp_path / "capf00000001.txt.gzo", data)) == {"capf00000001.txt.gzo": text}
-    assert whole("-", stdin=data) == {"-": text}
-    assert whole("-", stdin=zipped({"a/capf.txt": data, "plain.gz": LOG})) == {"a/capf.txt": text, "plain.gz": LOG}
-
-
-@pytest.mark.parametrize("packing", COMPRESS)
-def test_compressed_data_one_after_another(packing: str) -> None:
-    pack = COMPRESS[packing]
-    assert whole("-", stdin=pack(LOG) + pack(b"") + pack(OTHER)) == {"-": LOG + OTHER}
-    assert whole("-", stdin=pack(LOG) + bytes(512) + pack(OTHER) + bytes(1024)) == {"-": LOG + OTHER}
-    found = read("-", stdin=pack(LOG) + b"something else")
-    assert found.data == {"-": LOG}
-    assert found.damaged["-"].startswith(f"from byte {len(pack(LOG))} on it is not")
-
-
-def test_zstandard_frames_of_each_kind() -> None:
-    text = big(20_000)
-    checked = zstandard.ZstdCompressor(level=1, write_checksum=True, write_content_size=False).compress(text)
-    sized = zstandard.ZstdCompressor(level=19).compress(bytes(3_000_000) + b"\n")
-    skipped = b"\x53\x2a\x4d\x18" + struct.pack("<I", 5) + b"notes"
-    assert whole("-", stdin=skipped + checked + skipped + sized) == {"-": text + bytes(3_000_000) + b"\n"}
-
-
-def test_gzip_headers_with_every_field() -> None:
-    fields = struct.pack("<H", 4) + b"abcd" + b"capf00000001.txt\0" + b"a comment\0" + b"\x12\x34"
-    data = b"\x1f\x8b\x08\x1e" + struct.pack("<I", 1_551_798_352) + b"\0\x03" + fields + deflated(LOG)
-    data += struct.pack("<II", zlib.crc32(LOG), len(LOG))
-    found = read("-", stdin=data)
-    assert found.data == {"-": LOG}
-    assert found.damaged == {}
-    assert found.members["-"].modified == datetime(2019, 3, 5, 15, 5, 52, tzinfo=UTC)
-
-
-# --- times --------------------------------------------------------------------------------------
+# --- times ------------------------------------------------------------------------------------------
 
 
 def test_a_zip_time_has_no_zone_unless_an_extra_field_has() -> None:
@@ -327,7 +68,7 @@ def test_the_time_of_a_file_and_of_a_compressed_member(tmp_path: Path) -> None:
     assert read("-", stdin=LOG).members["-"].modified is None
 
 
-# --- archives inside archives -------------------------------------------------------------------
+# --- archives inside archives -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("held", [10, 10_000_000])
@@ -368,11 +109,11 @@ def test_archives_nested_too_deep_are_named_and_not_opened() -> None:
     often = LOG
     for _ in range(30):
         often = gzip.compress(often)
-    with pytest.raises(BundleError, match="^-: over a limit: archives nested more than 5 deep$"):
+    with pytest.raises(BundleError, match=r"^-: over a limit: archives nested more than 5 deep$"):
         read("-", stdin=often)
 
 
-# --- folders, files, several of them ------------------------------------------------------------
+# --- folders, files, several of them ----------------------------------------------------------------
 
 
 def test_a_folder_in_the_order_of_its_names(tmp_path: Path) -> None:
@@ -489,13 +230,13 @@ def test_standard_input_from_a_file_and_from_its_middle(tmp_path: Path) -> None:
         assert not file.closed
         file.seek(103)
         assert [item.name for item in open_bundle(["-"], file)] == ["a.log"]
-    with pytest.raises(BundleError, match="^-: there is no standard input$"):
+    with pytest.raises(BundleError, match=r"^-: there is no standard input$"):
         list(open_bundle(["-"], None))
-    with pytest.raises(BundleError, match="^-: there is no standard input$"):
+    with pytest.raises(BundleError, match=r"^-: there is no standard input$"):
         list(open_bundle(["-"], file))
 
 
-# --- names --------------------------------------------------------------------------------------
+# --- names ------------------------------------------------------------------------------------------
 
 HOSTILE = ["../../etc/passwd", "/etc/shadow", "C:\\logs\\..\\u_ex.log", "\x1b[31mred\n.log", "a\u202eb", "x" * 300]
 
@@ -539,9 +280,14 @@ def test_the_same_name_twice(held: int) -> None:
             archive.writestr(name, data)
     expected = {"a.log": LOG, "a.log#2": b"own name\n", "a.log#3": OTHER, "a.log#4": b"third\n"}
     assert whole("-", stdin=file.getvalue(), limits=Limits(held_bytes=held)) == expected
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("a.log", "a.log", "a.log#2"):
+            archive.writestr(name, LOG)
+    assert list(whole("-", stdin=file.getvalue())) == ["a.log", "a.log#2", "a.log#2#2"]
 
 
-# --- refused ------------------------------------------------------------------------------------
+# --- refused ----------------------------------------------------------------------------------------
 
 NO_LOGS = {
     "a PDF document": b"%PDF-1.7\n",
@@ -609,11 +355,11 @@ def test_the_error_for_a_document_under_a_log_archive_name(tmp_path: Path, monke
         with pytest.raises(BundleError) as error:
             read(path)
         assert str(error.value) == f"{path}: {reason}"
-    with pytest.raises(BundleError, match="^-: standard input is empty$"):
+    with pytest.raises(BundleError, match=r"^-: standard input is empty$"):
         read("-", stdin=b"")
-    with pytest.raises(BundleError, match="no such file or folder$"):
+    with pytest.raises(BundleError, match=r"no such file or folder$"):
         read("")
-    with pytest.raises(BundleError, match="^nothing to read"):
+    with pytest.raises(BundleError, match=r"^nothing to read"):
         read()
 
 
@@ -691,9 +437,13 @@ def test_links_and_devices_inside_archives() -> None:
         link = zipfile.ZipInfo("link")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive_.writestr(link, b"/etc/passwd")
+        # What Info-ZIP packs from its standard input is marked as a pipe, and is a log all the same.
+        piped = zipfile.ZipInfo("-")
+        piped.external_attr = (stat.S_IFIFO | 0o600) << 16
+        archive_.writestr(piped, OTHER)
         archive_.writestr("a.log", LOG)
     found = read("-", stdin=file.getvalue())
-    assert found.data == {"a.log": LOG}
+    assert found.data == {"-": OTHER, "a.log": LOG}
     assert found.refused == {"link": "a symbolic link, not followed"}
 
 
@@ -708,255 +458,15 @@ def test_sparse_files_of_a_tar_are_refused_and_passed_over() -> None:
     found = read("-", stdin=data)
     assert (found.data, found.broken) == ({"a.log": LOG}, {})
     assert found.refused == {"sparse": "a sparse file: capflog cannot read this form"}
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        info = entry("GNUSparseFile.1/real.log", LOG)
+        info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.name": "real.log"}
+        archive.addfile(info, io.BytesIO(LOG))
+    assert list(read("-", stdin=file.getvalue()).refused) == ["real.log"]
 
 
-# --- damage: compressed data --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.99])
-@pytest.mark.parametrize("inside", [False, True])
-def test_a_cut_gzip_gives_all_that_it_holds(share: float, inside: bool) -> None:
-    text = big(60_000)
-    data = gzip.compress(text)
-    cut = data[: int(len(data) * share)]
-    name = "a.txt.gz" if inside else "-"
-    found = read("-", stdin=zipped({"a.txt.gz": cut}) if inside else cut)
-    assert found.data[name] == all_inflated(cut[10:])
-    assert len(found.data[name]) > len(text) * (share - 0.05)
-    assert found.damaged == {name: "truncated: its compressed data end in the middle"}
-
-
-def test_a_gzip_that_is_still_being_written() -> None:
-    reason = {"-": "no trailer: the file was still being written"}
-    data = gzip.compress(LOG)
-    for end in (8, 5):
-        found = read("-", stdin=data[:-end])
-        assert (found.data, found.damaged) == ({"-": LOG}, reason)
-    packer = zlib.compressobj(wbits=31)
-    flushed = packer.compress(LOG) + packer.flush(zlib.Z_SYNC_FLUSH)
-    found = read("-", stdin=flushed)
-    assert (found.data, found.damaged) == ({"-": LOG}, reason)
-
-
-@pytest.mark.parametrize("packing", ["bz2", "xz", "zst"])
-def test_other_compressed_data_that_are_cut_or_damaged(packing: str) -> None:
-    text = big(120_000)
-    data = COMPRESS[packing](text)
-    found = read("-", stdin=data[: len(data) // 2])
-    assert found.damaged == {"-": "truncated: its compressed data end in the middle"}
-    assert text.startswith(found.data["-"])
-    # bzip2 has nothing to give before a block of 900 kB is whole.
-    assert len(found.data["-"]) > len(text) * (0.4 if packing != "bz2" else 0.2)
-    bad = bytearray(data)
-    bad[len(data) // 2 : len(data) // 2 + 40] = b"\xff" * 40
-    found = read("-", stdin=bytes(bad))
-    assert found.damaged["-"].startswith("damaged at byte ")
-    assert len(found.data["-"]) > len(text) * 0.2
-
-
-def test_a_damaged_gzip_gives_every_byte_before_the_fault() -> None:
-    text = big(60_000)
-    data = bytearray(gzip.compress(text))
-    middle = len(data) // 2
-    for seed in range(6):
-        bad = bytearray(data)
-        at = middle + seed * 997
-        bad[at] ^= 1 << seed % 8
-        found = read("-", stdin=bytes(bad))
-        assert found.data["-"] == all_inflated(bytes(bad[10:]))
-        assert found.damaged["-"].startswith(("damaged at byte ", "wrong CRC", "truncated", "no trailer", "from byte"))
-    bad = bytearray(data)
-    bad[-6] ^= 1
-    found = read("-", stdin=bytes(bad))
-    assert found.data == {"-": text}
-    assert found.damaged == {"-": "wrong CRC: what was read is not what was stored"}
-
-
-def test_the_place_of_the_damage_is_named() -> None:
-    header = gzip.compress(LOG)[:10]
-    # A block of the reserved type 3 right behind a stored one.
-    stored = b"\0" + struct.pack("<HH", len(LOG), len(LOG) ^ 0xFFFF) + LOG
-    found = read("-", stdin=header + stored + b"\x07" + b"x" * 100)
-    assert found.data == {"-": LOG}
-    assert found.damaged == {"-": f"damaged at byte {len(stored)} of its compressed data: invalid block type"}
-
-
-# --- damage: zip --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("sizes", ["before", "behind"])
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_zip_cut_in_a_big_member(tmp_path: Path, sizes: str, method: int, share: float) -> None:
-    text = big(60_000)
-    make = zipped if sizes == "before" else streamed_zip
-    data = make({"first.log": LOG, "big.log": text, "lost.log": OTHER}, method)
-    start = data.index(b"big.log") + len(b"big.log")
-    cut = int(len(data) * share)
-    found = read(put(tmp_path / "logs.zip", data[:cut]))
-    held = data[start:cut]
-    expected = all_inflated(held) if method == zipfile.ZIP_DEFLATED else held
-    assert len(expected) > len(text) * (share - 0.1)
-    assert found.data == {"first.log": LOG, "big.log": expected}
-    assert found.damaged["big.log"].startswith("truncated: ")
-    assert found.broken == {"logs.zip": "truncated: its directory is missing; what stands before the cut was read"}
-    assert read("-", stdin=data[:cut]).data == found.data
-    assert read("-", stdin=data[:cut], limits=Limits(held_bytes=10)).data == found.data
-
-
-def test_a_zip_cut_anywhere_says_so_and_gives_what_it_holds(tmp_path: Path) -> None:
-    members = {"a.log": big(40), "b/c.log": LOG, "d.log": OTHER}
-    for make in (zipped, streamed_zip):
-        data = make(members)
-        for cut in range(80, len(data), 3):
-            path = put(tmp_path / "logs.zip", data[:cut])
-            try:
-                found = read(path)
-            except BundleError as error:
-                assert "truncated" in str(error)
-                assert cut < 300
-                continue
-            assert found.broken
-            for name, text in found.data.items():
-                assert members[name].startswith(text)
-                assert text == members[name] or name in found.damaged or name == list(found.data)[-1]
-
-
-@pytest.mark.parametrize("make", [zipped, streamed_zip])
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-@pytest.mark.parametrize("held", [10, 10_000_000])
-def test_a_damaged_member_costs_itself_alone(
-    make: Callable[[dict[str, bytes], int], bytes], method: int, held: int
-) -> None:
-    data = bytearray(make({"a.log": LOG, "bad.log": big(20_000), "c.log": OTHER}, method))
-    at = data.index(b"bad.log") + 60_000
-    data[at : at + 30] = b"\xff" * 30
-    found = read("-", stdin=bytes(data), limits=Limits(held_bytes=held))
-    assert found.data["a.log"] == LOG
-    assert found.data["c.log"] == OTHER
-    assert list(found.damaged) == ["bad.log"]
-    assert found.damaged["bad.log"].startswith(("damaged at byte ", "wrong CRC"))
-
-
-def test_a_wrong_crc_and_a_wrong_size_come_after_the_data() -> None:
-    data = bytearray(zipped({"a.log": LOG, "b.log": OTHER}))
-    central = data.index(b"PK\x01\x02")
-    data[central + 16] ^= 1
-    found = read("-", stdin=bytes(data))
-    assert found.data == {"a.log": LOG, "b.log": OTHER}
-    assert found.damaged == {"a.log": "wrong CRC: what was read is not what was stored"}
-    data[central + 16] ^= 1
-    data[central + 24] ^= 1
-    found = read("-", stdin=bytes(data))
-    assert found.data == {"a.log": LOG, "b.log": OTHER}
-    assert found.damaged["a.log"].startswith("wrong size: ")
-
-
-def test_a_member_that_is_not_where_the_directory_says() -> None:
-    data = bytearray(zipped({"x.log": OTHER, "a.log": LOG}))
-    second = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 4)
-    struct.pack_into("<I", data, second + 42, 7)
-    found = read("-", stdin=bytes(data))
-    assert found.data == {"x.log": OTHER}
-    assert found.refused == {"a.log": "damaged: no member stands where the archive's directory says"}
-
-
-def test_a_local_name_that_differs_from_the_directory_does_not_matter() -> None:
-    data = zipped({"a.log": LOG}).replace(b"a.log", b"b.log", 1)
-    assert whole("-", stdin=data) == {"a.log": LOG}
-
-
-def test_a_damaged_directory_is_done_without(tmp_path: Path) -> None:
-    data = zipped({"a.log": LOG, "b.log": OTHER})
-    central = data.index(b"PK\x01\x02")
-    for bad in (data[:central] + b"?" * 300, data.replace(b"PK\x05\x06", b"PK\x05?"), data[: central + 60]):
-        found = read(put(tmp_path / "logs.zip", bad))
-        assert found.data == {"a.log": LOG, "b.log": OTHER}
-        assert found.damaged == {}
-        assert set(found.broken) == {"logs.zip"}
-    found = read(put(tmp_path / "logs.zip", data + b"\n" * 70_000))
-    assert found.data == {"a.log": LOG, "b.log": OTHER}
-    assert "directory" in found.broken["logs.zip"]
-
-
-def test_the_directory_of_an_archive_inside_is_not_taken_for_the_outer_one(tmp_path: Path) -> None:
-    inner = zipped({"in.log": OTHER})
-    data = zipped({"a.log": LOG, "inner.zip": inner, "lost.log": big(500)}, zipfile.ZIP_STORED)
-    cut = data.index(inner) + len(inner) + 20
-    found = read(put(tmp_path / "logs.zip", data[:cut]))
-    assert found.data == {"a.log": LOG, "inner.zip!/in.log": OTHER}
-    assert found.broken == {"logs.zip": "truncated: its directory is missing; what stands before the cut was read"}
-
-
-@pytest.mark.parametrize("held", [10, 10_000_000])
-def test_a_cut_archive_inside_an_archive_names_the_inner_one(held: int) -> None:
-    text = big(20_000)
-    inner = zipped({"first.log": LOG, "big.log": text})
-    found = read(
-        "-", stdin=tarred({"cut.zip": inner[: len(inner) // 2], "z.log": OTHER}), limits=Limits(held_bytes=held)
-    )
-    assert found.data["cut.zip!/first.log"] == LOG
-    assert found.data["z.log"] == OTHER
-    assert text.startswith(found.data["cut.zip!/big.log"])
-    assert len(found.data["cut.zip!/big.log"]) > len(text) * 0.4
-    assert list(found.damaged) == ["cut.zip!/big.log"]
-    assert list(found.broken) == ["cut.zip"]
-
-
-# --- damage: tar --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("packing", ["", "gz", "zst"])
-def test_a_tar_cut_in_the_middle(packing: str) -> None:
-    text = big(60_000)
-    data = tarred({"a.log": LOG, "big.log": text, "lost.log": OTHER})
-    if packing:
-        data = COMPRESS[packing](data)
-    found = read("-", stdin=data[: len(data) // 2])
-    assert found.data["a.log"] == LOG
-    assert text.startswith(found.data["big.log"])
-    assert len(found.data["big.log"]) > len(text) * 0.4
-    reason = "its compressed data end in the middle" if packing else "the archive ends inside this member"
-    assert found.damaged == {"big.log": f"truncated: {reason}"}
-    container = "its compressed data end in the middle" if packing else "it ends inside a member"
-    assert found.broken == {"-": f"truncated: {container}; what stands before the cut was read"}
-
-
-def test_a_tar_cut_anywhere_says_so() -> None:
-    members = {"a.log": LOG * 20, "b.log": OTHER, "c" * 200: LOG}
-    data = tarred(members)
-    ends = data.index(bytes(1024), len(data) - 10240)
-    for cut in range(512 + 64, ends, 64):
-        found = read("-", stdin=data[:cut])
-        assert found.broken["-"].startswith("truncated: ")
-        assert found.data
-        for name, text in found.data.items():
-            assert text == members[name] or (members[name].startswith(text) and name in found.damaged)
-
-
-def test_a_damaged_tar_header_costs_its_member_alone() -> None:
-    data = bytearray(tarred({"a.log": LOG, "bad.log": b"x\n" * 3000, "c.log": OTHER}, tarfile.USTAR_FORMAT))
-    at = data.index(b"bad.log")
-    data[at] ^= 0x40
-    found = read("-", stdin=bytes(data))
-    assert found.data == {"a.log": LOG, "c.log": OTHER}
-    assert found.broken == {"-": f"damaged at byte {at}: no header there; read on from the next one"}
-    data = bytearray(tarred({"a.log": LOG, "c.log": OTHER}, tarfile.USTAR_FORMAT))
-    data[0] ^= 0x40
-    found = read("-", stdin=bytes(data))
-    assert found.data == {"c.log": OTHER}
-    assert found.broken == {"-": "damaged at byte 0: no header there; read on from the next one"}
-
-
-def test_a_tar_in_a_gzip_with_a_wrong_crc_is_read_and_named() -> None:
-    data = bytearray(gzip.compress(tarred({"a.log": LOG})))
-    data[-7] ^= 1
-    found = read("-", stdin=bytes(data))
-    assert (found.data, found.damaged) == ({"a.log": LOG}, {})
-    assert found.broken == {"-": "wrong CRC: what was read is not what was stored"}
-
-
-# --- limits -------------------------------------------------------------------------------------
+# --- limits -----------------------------------------------------------------------------------------
 
 
 def test_the_limit_of_one_member() -> None:
@@ -1005,7 +515,7 @@ def test_held_memory_is_given_back() -> None:
     assert found.data == {f"{i}.zip!/link": b"/etc/passwd" for i in range(3)}
 
 
-# --- how it is used -----------------------------------------------------------------------------
+# --- how it is used ---------------------------------------------------------------------------------
 
 
 def test_a_member_is_read_once_and_in_its_turn(tmp_path: Path) -> None:
@@ -1026,7 +536,7 @@ def test_a_member_is_read_once_and_in_its_turn(tmp_path: Path) -> None:
 def test_members_that_are_not_read_to_their_end_do_not_disturb_the_next(
     make: Callable[[dict[str, bytes]], bytes],
 ) -> None:
-    data = make({"a.log": big(40_000), "b.log": big(40_000, seed=2), "c.log": OTHER})
+    data = make({"a.log": big(9_000), "b.log": big(9_000, seed=2), "c.log": OTHER})
     for limits in (Limits(), Limits(held_bytes=10)):
         last: list[bytes] = []
         for item in open_bundle(["-"], pipe(data), limits):
@@ -1053,66 +563,18 @@ def test_abandoned_half_way_nothing_stays_open(tmp_path: Path) -> None:
 
 def test_a_file_that_stops_being_readable_is_damaged_there() -> None:
     class Failing(Pipe):
-        def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        def readinto(self, buffer: Any, /) -> int:
             if self._file.tell() > 5000:
                 raise OSError(5, "Input/output error")
             return super().readinto(buffer)
 
     text = big(1000)
-    (item,) = open_bundle(["-"], io.BufferedReader(Failing(text)))
+    items = open_bundle(["-"], io.BufferedReader(Failing(text)))
+    item = next(items)
     assert isinstance(item, Member)
-    got = b""
-    with pytest.raises(Damaged, match="^it cannot be read further: Input/output error$"):
-        for chunk in item.chunks():
-            got += chunk
+    chunks = item.chunks()
+    got = next(chunks)
+    with pytest.raises(Damaged, match=r"^it cannot be read further: Input/output error$"):
+        next(chunks)
     assert text.startswith(got)
-
-
-# --- anything at all ----------------------------------------------------------------------------
-
-SEEDS = [
-    zipped({"a.log": LOG, "b/c.log": OTHER * 20}),
-    streamed_zip({"a.log": LOG, "b.log": OTHER}, zipfile.ZIP_STORED),
-    zipped({"a.log": LOG, "in.zip": zipped({"x.log": OTHER})}, zipfile.ZIP_LZMA),
-    zipped({"a.log": LOG}, zipfile.ZIP_BZIP2),
-    tarred({"a.log": LOG, "b" * 150: OTHER}, tarfile.GNU_FORMAT),
-    tarred({"a.log": LOG, "b" * 150: OTHER}),
-    *(pack(tarred({"a.log": LOG})) for pack in COMPRESS.values()),
-    *(pack(LOG * 10) for pack in COMPRESS.values()),
-    b"\x7fELF" + bytes(70) + zipped({"a.log": LOG}),
-]
-
-
-def survives(data: bytes, paths: Sequence[str] = ("-",)) -> None:
-    """Read bytes as a file, as a pipe and as a pipe too large to hold; only what is documented may be raised."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = put(Path(folder) / "x", data)
-        for limits in (Limits(), Limits(held_bytes=20), Limits(total_bytes=100, members=2, depth=1)):
-            for source in (str(path), "-"):
-                try:
-                    found = read(source, stdin=data, limits=limits)
-                except BundleError as error:
-                    assert "\n" not in str(error)
-                    continue
-                assert found.data or found.refused or found.broken
-                for name in (*found.data, *found.refused, *found.broken):
-                    name.encode()
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.binary(max_size=700))
-def test_arbitrary_bytes(data: bytes) -> None:
-    survives(data)
-
-
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.sampled_from(SEEDS), st.data())
-def test_damaged_archives(seed: bytes, data: st.DataObject) -> None:
-    broken = bytearray(seed)
-    for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(broken) - 1))
-        change = data.draw(st.binary(max_size=6))
-        broken[at : at + data.draw(st.sampled_from([len(change), 0, 3, 40]))] = change
-        if not broken:
-            return
-    survives(bytes(broken))
+    assert len(got) > 5000

@@ -23,8 +23,8 @@ WIDE = 120
 #: A time that is known no better than this is shown with its bounds.
 BOUNDS = timedelta(seconds=3)
 
-#: A time that is known no better than this is shown without milliseconds: a stamp of whole seconds has 0.999 s.
-WHOLE_SECONDS = timedelta(seconds=0.5)
+#: Logs whose stamps have milliseconds; the times of the others are shown in whole seconds.
+EXACT = frozenset({"capf"})
 
 _OUTCOMES = {"failed": "bold red", "incomplete": "bold yellow", "issued": "bold green"}
 _MARKS = {"fault": "FAULT", "cause": "CAUSE"}
@@ -241,7 +241,7 @@ class _Rows:
         return row.earliest is not None and row.latest is not None and row.latest - row.earliest > BOUNDS
 
     def _exact(self, row: Row) -> bool:
-        return row.earliest is None or row.latest is None or row.latest - row.earliest < WHOLE_SECONDS
+        return row.source in EXACT
 
     def _time(self, row: Row) -> str:
         if row.time is not None and not self._bounded(row):
