@@ -30,8 +30,9 @@ SILENCE = 60_000
 #: The same once CAPF had its answer: a phone that failed comes again after 30 s (Cisco Security Guide, CAPF). (ms)
 SILENCE_AFTER_ANSWER = 20_000
 
-#: How many lines that name no device may stand between an attempt's last line and the end of its session.
-_NEXT = 8
+#: A session's end is an attempt's own where the device's last lines stand together, this many of them at least, and at
+#: most this many lines that name no device stand between them and the end.
+_OWN, _NEXT = 3, 8
 
 #: How long after an attempt's last line a line that names no device may still be its own. (ms)
 AFTERMATH = 2_000
@@ -120,15 +121,17 @@ def find_attempts(table: pd.DataFrame, trace: Trace) -> list[Attempt]:
     owner: dict[int, Attempt | None] = {}
     ends = table["message"].astype(object).to_numpy()[trace.rows] == "END_SESSION"
     last: str | None = None
+    row_of_own = 0
     for p in range(len(trace.rows)):
         device = devices[p]
         if not isinstance(device, str):
-            over = current.get(last) if last is not None and ends[p] else None
-            if over is not None and over.result is not None and p - max(over.lines) < _NEXT:
+            over = current.get(last) if last is not None and ends[p] and row_of_own >= _OWN else None
+            if over is not None and over.result is not None and p - last_line[over.device] < _NEXT:
                 # What follows on the session's end is of another session.
                 current.pop(over.device)
             continue
         named.append(p)
+        row_of_own = row_of_own + 1 if device == last else 1
         last = device
         kind, session = kinds[p], sessions[p] if isinstance(sessions[p], str) else None
         attempt = current.get(device)
@@ -142,7 +145,7 @@ def find_attempts(table: pd.DataFrame, trace: Trace) -> list[Attempt]:
         if kind == "est.enroll.mode" or (kind == "est.enroll.call" and (attempt is None or attempt.call is not None)):
             attempt = Attempt(device, session, p)
             attempts.append(attempt)
-        elif kind in ("est.enroll.result", "est.enroll.return") and attempt is None:
+        elif kind == "est.enroll.result" and attempt is None:
             # The trace begins in the middle of this attempt.
             attempt = Attempt(device, session, p)
             attempts.append(attempt)
@@ -204,7 +207,9 @@ def _give_unnamed(
         after = owner.get(named[k]) if k < len(named) else None
         alone = under_way(p) == 1
         if within:
-            if after is before:
+            # While CAPF waits for CES no session of the phone ends: the end is another's.
+            waits = before.call is not None and before.call < p and (before.result is None or p < before.result)
+            if after is before and not (ends[p] and waits):
                 before.lines[p] = "certain" if alone else "likely"
         elif trace.unrolled[p] - trace.unrolled[last] <= AFTERMATH:
             apart = trace.unrolled[named[k]] - trace.unrolled[p] if k < len(named) else AFTERMATH

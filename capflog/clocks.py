@@ -98,16 +98,16 @@ def align(
 
     zones = log.zones()
     zone = zones[0] if zones else None
-    windows = _windows(trace, attempts)
-    date, date_basis, date_known = _date_by_ces(log, trace, windows)
+    calls = _calls(log, trace, attempts)
+    date, date_basis, date_known = _date_by_ces(log, trace, calls.all)
     lo, hi, matched, of = NONE, NONE, 0, 0
     if date is None and len(trace.rows):
-        date, date_basis = _date_by_iis(log, windows, zone)
+        date, date_basis = _date_by_iis(log, calls, zone)
         date_known = date is not None
     if date is None and len(trace.rows):
         date, date_basis = _date_by_hints(log, trace, dated)
     shift = date if date is not None else 0
-    lo, hi, matched, of = _iis_delta(log, windows + shift if len(windows) else windows, zone)
+    lo, hi, matched, of = _iis_delta(log, calls.later(shift), zone)
     zone_known = zone is not None
     zone_basis = "log_access carries " + _zone_name(zone) if zone is not None else ""
     if zone is None and matched:
@@ -205,14 +205,30 @@ class _Log:
         return np.unique(self.stamp[mine & path & good & (self.stamp != NONE)])
 
 
-def _windows(trace: Trace, attempts: Sequence[Attempt]) -> np.ndarray:
-    """Give (n, 2): the call and the answer of each attempt that has both, in trace ms."""
-    out = [
-        (trace.unrolled[attempt.call], trace.unrolled[attempt.result])
-        for attempt in attempts
-        if attempt.call is not None and attempt.result is not None
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """CAPF's calls of EST: (n, 2), the call and its answer in ms; ``issued``: those that were answered well."""
+
+    all: np.ndarray
+    issued: np.ndarray
+
+    def later(self, ms: int) -> _Calls:
+        """Give the same calls on another day."""
+        return _Calls(self.all + ms, self.issued + ms)
+
+
+def _calls(log: _Log, trace: Trace, attempts: Sequence[Attempt]) -> _Calls:
+    """Give the calls of the attempts that have both ends, in trace ms."""
+    whole = [a for a in attempts if a.call is not None and a.result is not None]
+    rows = [(trace.unrolled[a.call], trace.unrolled[a.result]) for a in whole]
+    windows = np.array(rows, dtype=np.int64).reshape(-1, 2)
+    errors = log.table["error"].astype(object).to_numpy()
+    codes = _ints(log.table, "code")
+    issued = [
+        errors[row] == "EST_ERR_NONE" or (not isinstance(errors[row], str) and codes[row] == 0)
+        for row in (trace.rows[a.result] for a in whole)
     ]
-    return np.array(out, dtype=np.int64).reshape(-1, 2)
+    return _Calls(windows, windows[np.array(issued, dtype=bool)])
 
 
 def _zone_name(seconds: int) -> str:
@@ -261,14 +277,14 @@ def _date_by_ces(log: _Log, trace: Trace, windows: np.ndarray) -> tuple[int | No
     return best, f"date by {found} of {len(windows) + len(starts)} attempts and starts that error.log shows too", True
 
 
-def _date_by_iis(log: _Log, windows: np.ndarray, zone: int | None) -> tuple[int | None, str]:
+def _date_by_iis(log: _Log, calls: _Calls, zone: int | None) -> tuple[int | None, str]:
     """Find the date by IIS's requests, with the zone if it is known, else within what zones there are."""
     certificates = log.iis("certificate")
     first = certificates if len(certificates) else log.iis("login")
-    if not len(first) or not len(windows):
+    if not len(first) or not len(calls.all):
         return None, ""
     base = _midnight(int(first[0]))
-    lo, hi, matched, of = _iis_delta(log, windows + base, None, any_day=True)
+    lo, hi, matched, of = _iis_delta(log, calls.later(base), None, any_day=True)
     if not matched:
         return None, ""
     wanted = -zone * 1000 if zone is not None else 0
@@ -343,7 +359,7 @@ def _but_of_starts(logins: np.ndarray, chains: np.ndarray) -> np.ndarray:
     return logins[after == np.searchsorted(chains, logins, side="left")]
 
 
-def _iis_pairs(log: _Log, windows: np.ndarray, *, only_calls: bool) -> tuple[list[Pair], int]:
+def _iis_pairs(log: _Log, calls: _Calls, *, only_calls: bool) -> tuple[list[Pair], int]:
     """List what can be compared of IIS and the node, and how many matches there are at the most."""
     pairs: list[Pair] = []
     for step, name in (("login", "login"), ("form", "navigate"), ("chain", "cacerts")):
@@ -358,25 +374,26 @@ def _iis_pairs(log: _Log, windows: np.ndarray, *, only_calls: bool) -> tuple[lis
             pairs.append((there, at, at + 1000))
     most = sum(min(len(there), len(begin)) for there, begin, _ in pairs)
     certificates = log.iis("certificate")
-    if len(windows) and not pairs:
-        there = certificates if len(certificates) else _but_of_starts(log.iis("login"), log.iis("chain"))
+    if len(certificates) and len(calls.issued):
+        # A certificate that CES fetched for a call that was given up may have come after it.
+        pairs.append((certificates, calls.issued[:, 0], calls.issued[:, 1]))
+        most += min(len(calls.issued), len(certificates))
+    elif len(calls.all) and not pairs:
+        there = _but_of_starts(log.iis("login"), log.iis("chain"))
         if len(there):
-            pairs.append((there, windows[:, 0], windows[:, 1]))
+            pairs.append((there, calls.all[:, 0], calls.all[:, 1]))
             # A call may end without a certificate; without any, each has to show its login.
-            most = min(len(windows), len(there)) if len(certificates) else len(windows)
-    elif len(windows) and len(certificates):
-        pairs.append((certificates, windows[:, 0], windows[:, 1]))
-        most += min(len(windows), len(certificates))
+            most = min(len(calls.all), len(there)) if len(certificates) else len(calls.all)
     return pairs, most
 
 
-def _iis_delta(log: _Log, windows: np.ndarray, zone: int | None, *, any_day: bool = False) -> tuple[int, int, int, int]:
+def _iis_delta(log: _Log, calls: _Calls, zone: int | None, *, any_day: bool = False) -> tuple[int, int, int, int]:
     """Find what IIS's stamp is ahead of the node's local time: (lowest, highest, matches, of how many), in ms.
 
     ``any_day``: the day of the windows is not known, so that the node's other lines say nothing of them. Logs that have
     nothing to do with each other match somewhere: half of what can match has to, but where the clocks agree.
     """
-    pairs, most = _iis_pairs(log, windows, only_calls=any_day)
+    pairs, most = _iis_pairs(log, calls, only_calls=any_day)
     of = sum(len(begin) for _, begin, _ in pairs)
     if zone is None:
         limits = None if any_day else (-ZONE_MAX - QUARTER_MS, -ZONE_MIN + QUARTER_MS)
@@ -396,16 +413,20 @@ def _best_delta(pairs: Sequence[Pair], zone: int | None, limits: tuple[int, int]
     lows, highs = [], []
     for there, begin, end in pairs:
         keep = np.linspace(0, len(begin) - 1, min(len(begin), max(1, PAIRS_MAX // len(there)))).astype(int)
-        lows.append((there[None, :] - end[keep][:, None]).ravel())
-        highs.append((there[None, :] + 1000 - begin[keep][:, None]).ravel())
+        anchor = np.repeat(np.arange(len(keep)), len(there))
+        low = (there[None, :] - end[keep][:, None]).ravel()
+        high = (there[None, :] + 1000 - begin[keep][:, None]).ravel()
+        if limits is not None:
+            likely = (high >= limits[0]) & (low <= limits[1])
+            anchor, low, high = anchor[likely], low[likely], high[likely]
+        if len(low):
+            # A line here agrees once with an offset, however many lines there would fit it.
+            begins = np.append(True, (np.diff(anchor) > 0) | (low[1:] >= high[:-1]))
+            lows.append(low[begins])
+            highs.append(high[np.append(np.flatnonzero(begins)[1:] - 1, len(high) - 1)])
     if not lows:
         return 0, 0, 0
     low, high = np.concatenate(lows), np.concatenate(highs)
-    if limits is not None:
-        likely = (high >= limits[0]) & (low <= limits[1])
-        low, high = low[likely], high[likely]
-    if not len(low):
-        return 0, 0, 0
     lo, hi = _agreed(low, high, zone)
     middle = (lo + hi) // 2
     matched = 0
@@ -416,13 +437,16 @@ def _best_delta(pairs: Sequence[Pair], zone: int | None, limits: tuple[int, int]
 
 
 def _agreed(low: np.ndarray, high: np.ndarray, zone: int | None) -> tuple[int, int]:
-    """Find the interval that most of the intervals hold; of equals the one nearest to a zone."""
+    """Find the interval that most of the intervals hold; of equals the one nearest to a zone.
+
+    The intervals are open: where one ends and another begins in the same millisecond they do not agree.
+    """
     ends = np.concatenate([low, high])
     steps = np.concatenate([np.ones(len(low), dtype=np.int64), -np.ones(len(high), dtype=np.int64)])
-    order = np.lexsort((-steps, ends))
+    order = np.lexsort((steps, ends))
     ends, count = ends[order], np.cumsum(steps[order])
-    most = int(count.max())
-    best = np.flatnonzero(count[:-1] == most)
+    count = np.where(np.diff(ends) > 0, count[:-1], 0)
+    best = np.flatnonzero(count == count.max())
     lo, hi = ends[best], ends[best + 1]
     middle = (lo + hi) / 2
     if zone is not None:

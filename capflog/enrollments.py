@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from capflog.clocks import NONE, Alignment
+from capflog.clocks import FIRST_MS, LAST_MS, NONE, Alignment
 from capflog.steps import Columns, step_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from capflog.attempts import Attempt, Trace
     from capflog.starts import Start
@@ -107,6 +107,9 @@ def join(
     exchanges = find_exchanges(columns, of_starts)
     pairs = _pair(exchanges)
     strays = [exchange.rows for exchange in exchanges if exchange.begin == NONE]
+    clients = {exchange.client for exchange in exchanges if exchange.serious and exchange.client is not None}
+    # Who was asked for credentials and is never served is a stranger at CES's port.
+    pairs = [pair for pair in pairs if pair[-1].serious or not clients or pair[-1].client in clients]
     owners = _assign([(p[0].begin, p[-1].begin, p[-1].end) for p in pairs], stories, pairs)
     for pair, (owner, sure) in zip(pairs, owners, strict=True):
         rows = [row for exchange in pair for row in exchange.rows]
@@ -117,6 +120,10 @@ def join(
         elif pair[-1].serious:
             strays.append(rows)
     requests = _ca_requests(columns)
+    untimed = [row for row in requests if columns.time[row] == NONE]
+    if untimed:
+        strays.append(untimed)
+    requests = requests[len(untimed) :]
     own = _of_starts(columns, requests, starts)
     requests = [row for row in requests if row not in own]
     if alignment.iis_known or not (set(alignment.sources) & {"capf", "nginx"}):
@@ -135,10 +142,10 @@ def join(
 
 def _moment(columns: Columns, row: int) -> int | None:
     """Give the time that a line bears itself: its stamp's, or that at which its request was received."""
-    at, received = int(columns.time[row]), columns.integer("utc", row)
-    if at == NONE:
-        return None
-    return at if columns.integer("stamp", row) is not None else received
+    if columns.integer("stamp", row) is not None:
+        return int(columns.time[row]) if columns.time[row] != NONE else None
+    received = columns.integer("utc", row)
+    return received if received is not None and FIRST_MS <= received < LAST_MS else None
 
 
 def _from_capf(columns: Columns, trace: Trace, attempt: Attempt) -> Story:
@@ -224,7 +231,10 @@ def find_exchanges(columns: Columns, of_starts: set[int]) -> list[Exchange]:
                         # A connection that CES did not work on: a stranger at the port.
                         continue
                     if known is None:
-                        adopted = current is not None and not current.over and current.connection is None
+                        begun = [e for e in exchanges[-_AT_ONCE:] if e.connection is None and not e.over]
+                        begun = [e for e in begun if row - e.rows[-1] < _NEAR_ROWS]
+                        # Of two that libEST has just begun, nothing tells which one this connection is.
+                        adopted = current is not None and begun == [current]
                         known = current if adopted and current is not None else Exchange()
                         if not adopted:
                             exchanges.append(known)
@@ -241,6 +251,9 @@ def find_exchanges(columns: Columns, of_starts: set[int]) -> list[Exchange]:
                 _take(columns, current, row)
     return [e for e in exchanges if e.serious or e.challenged]
 
+
+#: How many requests at once, and how many records after its last one, a request of libEST's may be another line's. (rows)
+_AT_ONCE, _NEAR_ROWS = 16, 64
 
 #: What libEST logs of a request after its access record.
 _TRAILERS = frozenset({"est.referer", "est.agent", "est.shutdown", "est.ssl.error"})
@@ -484,7 +497,13 @@ def _join_ca(
             choices[row] = fits or late
             open_rows.append(row)
     strays: list[list[int]] = []
-    chains = _chains(columns, open_rows)
+    chains: list[list[int]] = []
+    for group in _together(columns, open_rows, choices):
+        found, mixed = _chains(columns, group)
+        if mixed:
+            strays.append(group)
+        else:
+            chains += found
     taken: set[int] = set()
     for chain in chains:
         common = set.intersection(*(choices[row] for row in chain)) if chain else set()
@@ -508,44 +527,66 @@ def _asks(columns: Columns, chain: Sequence[int]) -> bool:
     return any(step_of(columns, row) in ("form", "post", "certificate") for row in chain)
 
 
-def _chains(columns: Columns, rows: Sequence[int]) -> list[list[int]]:
+def _together(columns: Columns, rows: Sequence[int], choices: Mapping[int, set[int]]) -> list[list[int]]:
+    """Cut requests where one cannot be of the same enrollment as those before it."""
+    groups: list[list[int]] = []
+    wanted: set[int] = set()
+    for row in rows:
+        near = bool(groups) and columns.time[row] - columns.time[groups[-1][-1]] <= CHAIN_GAP_MS
+        if near and (choices[row] & wanted or not (choices[row] or wanted)):
+            groups[-1].append(row)
+            wanted |= choices[row]
+        else:
+            groups.append([row])
+            wanted = set(choices[row])
+    return groups
+
+
+def _chains(columns: Columns, rows: Sequence[int]) -> tuple[list[list[int]], bool]:
     """Cut CES's requests into chains, one for each enrollment: login, form, login, post, certificate.
 
-    A login belongs to what follows on it: a form begins a chain, a post goes on with one.
+    A login belongs to what follows on it: a form begins a chain, a post goes on with one. True: requests of several
+    enrollments stand between one another, so that nothing tells whose which is.
     """
     chains: list[list[int]] = []
     login: list[int] = []
+    mixed = False
     for row in rows:
         step = step_of(columns, row)
         gap = bool(login) and columns.time[row] - columns.time[login[-1]] > CHAIN_GAP_MS
-        if step == "login":
-            if gap or (login and columns.integer("status", row) == 401):
-                chains.append(login)
-                login = []
-            login.append(row)
-            continue
-        if gap:
+        begins = step == "login" and bool(login) and columns.integer("status", row) == 401
+        mixed = mixed or (begins and not gap and columns.integer("status", login[-1]) != 401)
+        if gap or begins:
             chains.append(login)
             login = []
-        steps = {step_of(columns, r) for r in chains[-1]} if chains else set()
-        near = bool(chains) and columns.time[row] - columns.time[chains[-1][-1]] <= CHAIN_GAP_MS
-        goes_on = near and (
-            (step == "post" and "form" in steps and "post" not in steps)
-            or (step == "certificate" and "post" in steps and "certificate" not in steps)
-        )
-        if goes_on:
-            chains[-1] += [*login, row]
+        if step == "login":
+            login.append(row)
+            continue
+        near = [chain for chain in chains if columns.time[row] - columns.time[chain[-1]] <= CHAIN_GAP_MS]
+        waiting = [chain for chain in near if step is not None and _waits_for(columns, chain, step)]
+        if waiting:
+            mixed = mixed or len(waiting) > 1 or (step == "certificate" and bool(login))
+            waiting[-1] += [*login, row]
         else:
+            mixed = mixed or (bool(near) and (not login or step != "form"))
             chains.append([*login, row])
         login = []
     if login:
         chains.append(login)
-    return [chain for chain in chains if chain]
+    return chains, mixed
+
+
+def _waits_for(columns: Columns, chain: Sequence[int], step: str) -> bool:
+    """Tell whether a chain goes on with this step: a post after its form, the certificate after its post."""
+    done = {step_of(columns, row) for row in chain}
+    before = {"post": "form", "certificate": "post"}.get(step)
+    return before in done and step not in done
 
 
 def _chain_agrees(columns: Columns, chain: Sequence[int], story: Story) -> bool:
     """Tell whether a chain can be an enrollment's: one that was issued fetched its certificate."""
-    fetched = any(step_of(columns, row) == "certificate" for row in chain)
+    own = [row for row in story.rows if columns.source[row] == "iis"]
+    fetched = any(step_of(columns, row) == "certificate" for row in (*chain, *own))
     return fetched or story.outcome != "issued"
 
 

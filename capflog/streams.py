@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 READ = 256 * 1024
 CHUNK = 1024 * 1024
 
-#: Bytes fed to zlib at once and the most it makes at once: blocks that stay in the processor's cache, half as much again
-#: faster than blocks of a megabyte.
+#: Bytes fed to zlib at once, and the most that it makes at once: blocks that stay in the processor's cache are made
+#: faster, by half, than blocks of a megabyte.
 FEED = 64 * 1024
 MADE = 512 * 1024
 

@@ -33,10 +33,11 @@ def match_devices(wanted: str, known: Sequence[str]) -> list[str]:
 
     Raises :class:`UnknownDeviceError` where there is none.
     """
+    if wanted in known:
+        return [wanted]
     by_fold = {name.casefold(): name for name in known}
-    exact = by_fold.get(wanted.casefold())
-    if exact is not None:
-        return [exact]
+    if wanted.casefold() in by_fold:
+        return sorted(name for name in known if name.casefold() == wanted.casefold())
     if any(sign in wanted for sign in "*?["):
         found = sorted(name for name in known if fnmatch.fnmatchcase(name.casefold(), wanted.casefold()))
         if found:

@@ -193,7 +193,7 @@ def described(name: bytes, data: bytes, flags: int = 8, mark: bytes = b"PK\x07\x
 
 @pytest.mark.parametrize("mark", [b"PK\x07\x08", b""])
 def test_sizes_before_and_behind_the_data(mark: bytes) -> None:
-    data = described(b"a.log", LOG, mark=mark) + described(b"excess.log", LOG, mark=mark, excess=b"1234")
+    data = described(b"a.log", LOG, mark=mark) + described(b"excess.log", LOG, mark=mark, excess=bytes(5000))
     data += (
         described(b"secret.log", LOG, 9, mark=mark) + described(b"z.log", OTHER, mark=mark) + b"PK\x05\x06" + bytes(18)
     )

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import struct
+import sys
 import tarfile
 import threading
 import zipfile
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 from tests.bundles import LOG, OTHER, Pipe, big, entry, pipe, put, read, streamed_zip, tarred, whole, zipped
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="pipes, sockets and names of any bytes")
+
 
 # --- times ------------------------------------------------------------------------------------------
 
@@ -126,6 +130,7 @@ def test_a_folder_in_the_order_of_its_names(tmp_path: Path) -> None:
     assert whole(root)["linked.log"] == OTHER
 
 
+@linux_only
 def test_what_stands_in_folders_beside_files(tmp_path: Path) -> None:
     put(tmp_path / "logs" / "a.log", LOG)
     (tmp_path / "logs" / "back").symlink_to(tmp_path / "logs")
@@ -212,6 +217,7 @@ def test_the_name_of_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert name_of(["a", "b", "c", "d"]) == "a, b and 2 more"
 
 
+@linux_only
 def test_pipes_among_the_paths(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "63")
     data = zipped({"a.log": LOG})
@@ -263,6 +269,10 @@ def test_names_that_say_nothing_or_cannot_be_decoded(tmp_path: Path) -> None:
     found = read(put(tmp_path / "x.zip", wrong))
     assert found.data == {"\ufffd\ufffd.log": LOG}
     assert "directory" in found.broken["x.zip"]
+
+
+@linux_only
+def test_a_file_name_that_cannot_be_decoded(tmp_path: Path) -> None:
     os.mkdir(tmp_path / "f")  # noqa: PTH102
     with open(os.fsencode(tmp_path / "f") + b"/\xff.log", "wb") as file:  # noqa: PTH123
         file.write(LOG)
@@ -545,6 +555,7 @@ def test_members_that_are_not_read_to_their_end_do_not_disturb_the_next(
         assert last == [OTHER]
 
 
+@linux_only
 def test_abandoned_half_way_nothing_stays_open(tmp_path: Path) -> None:
     inner = zipped({"a.log": LOG, "b.log": LOG})
     put(tmp_path / "logs" / "x.tar.gz", gzip.compress(tarred({"in.zip": inner, "c.log": LOG})))

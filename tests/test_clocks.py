@@ -416,6 +416,6 @@ def test_the_ends_of_the_calendar_are_no_end(year: str, month: str, day: str, cl
     trace, log, web = members
     assert [e.outcome for e in enrollments(*members)][:1] == ["issued"]
     assert analyzed(log).report.unattributed > 0
-    assert [(e.outcome, e.started) for e in enrollments(web)] == [("issued", None)]
+    assert analyzed(web).report.unattributed == 7
     far = f"pub/{year}-{month}-{last}_00-00-00/capf1.txt"
     assert [e.outcome for e in enrollments(Held(far, trace.content))] == ["issued"]

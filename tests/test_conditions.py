@@ -151,6 +151,7 @@ def test_a_pattern_keeps_its_backslashes_and_may_hold_a_quote() -> None:
     event = fact("curl.failed", detail='certnew.cer said "no" (7)')
     assert holds(r'curl.failed with text matches "certnew\.cer said \"no\" \(\d\)$"', event)
     assert not holds(r'curl.failed with text matches "certnew\.cer$"', event)
+    assert holds(r'curl.failed with text = "certnew.cer said \"no\" (7)"', event)
 
 
 @pytest.mark.parametrize("word", ["lab-dc.corp.example", "certsrv/certnew.cer", "a:b", "S_1", "info"])

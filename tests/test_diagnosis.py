@@ -232,6 +232,12 @@ def test_a_likely_condition_makes_it_likely_where_the_sure_one_does_not_hold() -
     assert confidence(log, when="nginx.bind.failed", likely="curl.failed") == "likely"
 
 
+def test_a_rule_speaks_once_on_one_and_the_same_failure() -> None:
+    rules = book(one={"when": "curl.failed with code = 6", "likely": "curl.failed"})
+    finding = the("one", report_of(ciscora(login_fails()), rules=rules))
+    assert (finding.occurrences, finding.evidence_total) == (1, 1)
+
+
 def refused_by_template(*, beside: bool) -> Report:
     """A phone that is refused; ``beside``: another enrolls in the same second, so the answer must tell them apart."""
     begun, next_one = at("12:37:54.100"), at("12:37:54.400")
@@ -381,6 +387,13 @@ def test_a_warning_about_an_enrollment_stays_though_its_cause_is_a_start_s() -> 
     assert [(f.rule, f.devices) for f in report.findings] == [("cause", [PHONE]), ("late", [PHONE])]
 
 
+def test_what_is_wrong_about_a_good_start_is_no_cause() -> None:
+    rules = book(unset="ces.chain.unset")
+    report = report_of(capf(unanswered(PHONE, "12:10:00")), *ces(ces_starts(at("12:00:00"))), rules=rules)
+    assert causes(report) == {(PHONE, "12:10"): []}
+    assert (ids(report), report.starts[0].causes) == (["unset"], [])
+
+
 def test_a_success_has_no_cause() -> None:
     report = report_of(capf(tries(PHONE, at("12:10:00"))), *ces(fails(at("12:00:00"))))
     assert causes(report) == {(PHONE, "12:10"): []}
@@ -416,6 +429,23 @@ def test_a_later_good_start_shows_it_too() -> None:
     assert the("ca-dns-failure", report_of(*ces(bad, good))).resolved
     bad, good = fails(at("13:00:00")), ces_starts(at("12:00:00"), 40)
     assert not the("ca-dns-failure", report_of(*ces(bad, good))).resolved
+
+
+def test_of_what_failed_in_an_enrollment_no_start_shows_that_it_is_over() -> None:
+    begun = at("12:10:00")
+    head = "[warn] 31071#0: *2 login_to_certsrv_ca:"
+    late = f"{head} {LOGIN} 28 (Operation timed out after 10000 milliseconds with 0 bytes received)"
+    where = "while SSL EST handshaking, client: 14.48.31.125, server: 0.0.0.0:8084"
+    own = [
+        Line(begun, "***EST [INFO][est_enroll_auth:356]--> TLS: no peer certificate"),
+        noted(begun + seconds(10), f"{late} {where}"),
+    ]
+    cis, nginx = ces_starts(at("13:00:00"), 40)
+    report = report_of(
+        capf(unanswered(PHONE, "12:10:00")), held("nginx00000001.txt", cis), held("error.log", nginx, own)
+    )
+    assert [start.ok for start in report.starts] == [True]
+    assert not the("ces-auth-timeout", report).resolved
 
 
 def test_of_starts_without_a_time_the_order_of_the_log_tells() -> None:
@@ -520,6 +550,8 @@ def test_warnings_are_no_failure() -> None:
 def test_a_failure_that_no_rule_knows_is_a_failure() -> None:
     report = report_of(capf(tries(PHONE, at("12:10:00"), BAD_REQUEST)), rules=book(other="curl.failed"))
     assert (ids(report), report.verdict) == ([], "failing")
+    report = report_of(capf(tries(PHONE, at("12:10:00"))), *ces(fails(at("12:00:00"))), rules=book(other="est.pop"))
+    assert (ids(report), report.verdict) == ([], "degraded")
 
 
 # ---- the order of findings -----------------------------------------------------------------------------------------
@@ -532,15 +564,15 @@ def test_findings_come_by_severity_then_by_what_still_stands_then_by_sureness() 
         a_note={"when": "enrollment", "severity": "info"},
         b_warning={"when": "enrollment", "severity": "warning"},
         c_over={"when": "enrollment with error = EST_ERR_HTTP_BAD_REQ", "scope": "device"},
-        d_often="enrollment",
+        d_guess={"when": "enrollment with error = EST_ERR_AUTH_FAIL", "status": "inferred"},
         e_once="enrollment with error = EST_ERR_AUTH_FAIL",
         f_once="enrollment with error = EST_ERR_AUTH_FAIL",
-        g_guess={"when": "enrollment with error = EST_ERR_AUTH_FAIL", "status": "inferred"},
+        g_often="enrollment",
     )
     report = report_of(capf(failed, good, later), rules=rules)
-    assert ids(report) == ["d-often", "e-once", "f-once", "g-guess", "c-over", "b-warning", "a-note"]
+    assert ids(report) == ["g-often", "e-once", "f-once", "d-guess", "c-over", "b-warning", "a-note"]
     assert [f.rule for f in report.findings if f.resolved] == ["c-over"]
-    assert the("d-often", report).occurrences == 3
+    assert the("g-often", report).occurrences == 3
 
 
 def test_a_last_resort_comes_after_what_knows_more() -> None:

@@ -177,6 +177,15 @@ def test_the_host_is_read_out_of_the_url_where_the_text_has_none() -> None:
     assert "login to ca.a.example and had no answer after 10041 ms" in explained("ces-auth-timeout", line + url)
 
 
+def test_what_a_shell_would_act_upon_goes_into_no_command() -> None:
+    text = "SSL: certificate subject name 'ca' does not match target host name 'ca;reboot'"
+    report = report_of({"nginx00000001.txt": f"nginx: [warn] {LOGIN} 51 ({text})\n"})
+    (finding,) = report.findings
+    assert "CES asked for ca;reboot and" in finding.explanation
+    assert "reboot" not in " ".join((*finding.remedy, *finding.verify))
+    assert any("-connect the name in 'Online CA Hostname':443" in step for step in finding.verify)
+
+
 def test_what_a_line_says_is_not_filled_once_more() -> None:
     line = f"nginx: [warn] {LOGIN} 51 (SSL: certificate subject name '{{host}}' does not match target host name 'ca')\n"
     assert "is for {host}." in explained("ca-hostname-mismatch", line)

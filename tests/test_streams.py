@@ -70,7 +70,8 @@ def test_a_cut_gzip_gives_all_that_it_holds(share: float, inside: bool) -> None:
 
 def test_what_zlib_has_made_but_not_yet_given_counts() -> None:
     data = gzip.compress(bytes(3_000_000) + LOG)
-    for end in range(1000, len(data) - 8, 97):
+    # Some of these ends lie where one call's worth, 512 KiB, is full in the middle of a repetition.
+    for end in range(500, 560):
         assert read("-", stdin=data[:end]).data["-"] == all_inflated(data[10:end])
 
 

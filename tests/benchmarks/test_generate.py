@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,16 @@ def test_a_seed_makes_the_same_bytes_and_another_seed_others(kind: Any, tmp_path
     first, again, other = ((tmp_path / f"{name}.zip").read_bytes() for name in ("first", "again", "other"))
     assert first == again
     assert first != other
+
+
+@pytest.mark.parametrize(
+    ("kind", "digest"),
+    [("day", "948dcd11ed91d4fa"), ("storm", "5280f0b133529d1e")],
+)
+def test_the_text_is_the_same_on_every_machine(kind: Any, digest: str, tmp_path: Path) -> None:
+    make(Plan(kind, SMALL // 4, 1), tmp_path / "bundle")
+    files = sorted(path for path in (tmp_path / "bundle").rglob("*") if path.is_file())
+    assert hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16] == digest
 
 
 def test_a_folder_holds_the_same_as_a_zip(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import threading
 import time
@@ -76,15 +77,20 @@ def run(command: Sequence[str], *, watched: bool, environment: dict[str, str] | 
         start_new_session=True,
         env={**os.environ, **(environment or {})},
     ) as process:
-        watcher = threading.Thread(target=watch, args=(process.pid,))
+        watcher = threading.Thread(target=watch, args=(process.pid,), daemon=True)
         if watched:
             watcher.start()
-        said = process.stderr.read() if process.stderr else b""
-        # wait4 gives the CPU time of the process and of all those that it waited for.
-        _, status, used = os.wait4(process.pid, 0)
+        try:
+            said = process.stderr.read() if process.stderr else b""
+            # wait4 gives the CPU time of the process and of all those that it waited for.
+            _, status, used = os.wait4(process.pid, 0)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        finally:
+            done.set()
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-    done.set()
     if watched:
         watcher.join()
     last = said.decode(errors="replace").strip().splitlines()[-1:]

@@ -1,0 +1,514 @@
+"""Whose line it is: what the samples' truth says, and what stays open where nothing tells."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from capflog.analysis import Analysis, analyze
+from tests.scenes import (
+    BROWSER,
+    EASTERN,
+    ISSUED,
+    NODE,
+    NOT_ALLOWED,
+    NOT_ANSWERED,
+    Held,
+    Lines,
+    analyzed,
+    at,
+    ca_answers,
+    capf_starts,
+    ces_starts,
+    chain_fetched,
+    challenged,
+    clock_of,
+    enrollments,
+    est,
+    exchange,
+    held,
+    iis,
+    lacking,
+    noted,
+    said,
+    seconds,
+    serves,
+    tags,
+    tries,
+    utc,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from capflog.model import Enrollment
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+TRUTH: dict[str, Any] = json.loads((SAMPLES / "truth.json").read_text("utf-8"))
+
+#: Enrollments that begin closer than this may be at work at the same time.
+AT_ONCE = timedelta(seconds=12)
+
+
+@cache
+def sample(name: str) -> Analysis:
+    return analyze([str(SAMPLES / name)])
+
+
+def true_lines(known: dict[str, Any]) -> set[tuple[str, int]]:
+    """Give the lines of CES and CA that an enrollment really has."""
+    files = [*known["nginx_lines"].items(), *known["iis_lines"].items()]
+    return {(member, number) for member, numbers in files for number in numbers}
+
+
+def put_lines(analysis: Analysis, enrollment: Enrollment) -> set[tuple[str, int]]:
+    """Give the physical lines of CES and CA that were put to an enrollment; empty lines do not count."""
+    table = analysis.table
+    spans = {
+        (str(member), int(line)): int(span)
+        for member, line, span in zip(table["member"], table["line"], table["span"], strict=True)
+    }
+    return {
+        (record.member, record.line + more)
+        for record in enrollment.records
+        if record.source in ("nginx", "iis")
+        for more in range(spans[record.member, record.line])
+    }
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_the_enrollments_of_a_sample_are_its_true_ones(name: str) -> None:
+    analysis = sample(name)
+    known = TRUTH[name]["enrollments"]
+    found = analysis.report.enrollments
+    assert [(e.device, e.outcome, sorted(e.causes)) for e in found] == [
+        (k["device"], k["outcome"], sorted(k["causes"])) for k in known
+    ]
+    # Where nothing tells the zone the node's time stands for UTC, and that is told.
+    assumed = clock_of(analysis, "capf").assumed
+    assert assumed == (name == "ces-no-answer.zip")
+    shift = EASTERN if assumed else timedelta(0)
+    assert [e.started for e in found] == [datetime.fromisoformat(k["started"]) + shift for k in known]
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_no_line_of_a_sample_is_put_to_a_wrong_enrollment(name: str) -> None:
+    analysis = sample(name)
+    wrong = [
+        (found.device, sorted(put_lines(analysis, found) - true_lines(known)))
+        for found, known in zip(analysis.report.enrollments, TRUTH[name]["enrollments"], strict=True)
+        if put_lines(analysis, found) - true_lines(known)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", [name for name in TRUTH if name != "ces-no-answer.zip"])
+def test_all_lines_of_a_samples_lone_enrollments_are_found(name: str) -> None:
+    analysis = sample(name)
+    known = TRUTH[name]["enrollments"]
+    begun = [datetime.fromisoformat(k["started"]) for k in known]
+    alone = [not any(abs(one - other) < AT_ONCE for other in begun if other is not one) for one in begun]
+    missing = [
+        (found.device, sorted(true_lines(k) - put_lines(analysis, found)))
+        for found, k, lone in zip(analysis.report.enrollments, known, alone, strict=True)
+        if lone and true_lines(k) - put_lines(analysis, found)
+    ]
+    assert missing == []
+    assert sum(alone) >= len(known) - 2
+    certain = {
+        r.confidence for e, lone in zip(analysis.report.enrollments, alone, strict=True) if lone for r in e.records
+    }
+    assert certain == {"certain"}
+
+
+def test_what_a_sample_leaves_open_is_counted() -> None:
+    """In the healthy sample two phones come at once: IIS shows fourteen requests for them, and does not say whose."""
+    assert sample("healthy.zip").report.unattributed == 14
+    assert sample("template-misconfigured.zip").report.unattributed == 0
+
+
+# ---- one phone in all logs -----------------------------------------------------------------------------------------
+
+FIRST, PHONE, OTHER = "SEP0C75BD1A2B30", "SEP74A02FC0A675", "SEP001F6C81118B"
+CALL = at("14:36:10.118")
+
+
+def logs(capf: list[Lines], ces: list[Lines], ca: list[Lines]) -> tuple[Held, Held, Held]:
+    """Give the logs of a lab in which a first phone got its certificate an hour before, so that the clocks are known."""
+    trace, log, web = whole(FIRST, at("13:00:00"), connection=1)
+    return held("capf1.txt", trace, *capf), held("error.log", log, *ces), iis("u_ex.log", web, *ca)
+
+
+def owners(*members: Held) -> dict[str | None, set[str | None]]:
+    """Give whose lines each device was given."""
+    analysis = analyzed(*members)
+    return {e.device: tag for e, tag in zip(analysis.report.enrollments, tags(analysis, *members), strict=True)}
+
+
+def of(analysis: Analysis, device: str | None) -> Enrollment:
+    (found,) = (e for e in analysis.report.enrollments if e.device == device)
+    return found
+
+
+def test_the_challenge_belongs_to_the_request_that_follows_on_it() -> None:
+    """Each enrollment has two connections to CES: the first is refused for want of credentials."""
+    analysis = analyzed(*(members := logs([tries(PHONE, CALL)], [exchange(CALL, PHONE, connection=4)], [])))
+    assert tags(analysis, *members) == [{FIRST}, {PHONE}]
+    assert lacking(analysis, *members) == []
+    found = of(analysis, PHONE)
+    assert [r.event for r in found.records].count("est.access") == 2
+    assert {r.confidence for r in found.records} == {"certain"}
+    assert not any(r.fault for r in found.records)
+
+
+def test_the_steps_of_an_enrollment_follow_one_another() -> None:
+    found = of(analyzed(*logs([tries(PHONE, CALL)], [exchange(CALL, PHONE)], [ca_answers(CALL, PHONE)])), PHONE)
+    for source, steps in (
+        ("capf", ["mode", "call", "csr", "answer", "stored", "end"]),
+        ("nginx", ["connect", "login", "form", "second-login", "post", "certificate", "answer"]),
+        ("iis", ["login", "form", "second-login", "post", "certificate"]),
+    ):
+        shown = [r.step for r in found.records if r.source == source and r.step is not None]
+        assert list(dict.fromkeys(shown)) == steps
+    assert (found.reached, found.missing) == ("end", None)
+
+
+@pytest.mark.parametrize(
+    ("sources", "reached", "missing"),
+    [("capf", "csr", "answer"), ("capf nginx", "post", "certificate"), ("capf iis", "post", "certificate")],
+)
+def test_how_far_an_enrollment_came_is_told_by_what_logs_there_are(sources: str, reached: str, missing: str) -> None:
+    """The CA refuses the request: CES posts it and gets no certificate."""
+    refused = tries(PHONE, CALL, "13 (EST_ERR_HTTP_BAD_REQ)")
+    served = exchange(CALL, PHONE, status=400, rc="25 (EST_ERR_CA_ENROLL_FAIL)", curls=4)
+    members = logs([refused], [served], [ca_answers(CALL + seconds(0.07), PHONE, steps=6)])
+    wanted = [m for m, source in zip(members, ("capf", "nginx", "iis"), strict=True) if source in sources.split()]
+    found = of(analyzed(*wanted), PHONE)
+    assert found.reached == reached
+    assert found.missing == (missing if sources != "capf nginx" else "answer")
+
+
+def test_a_stranger_at_the_port_is_nobodys() -> None:
+    """A monitor opens the port, somebody looks what is there, another one asks for a certificate without credentials."""
+    strange = [
+        [
+            noted(CALL + seconds(0.1), f"[info] 31072#0: *77 {text}, client: 14.48.31.60, server: 0.0.0.0:8084")
+            for text in (
+                "client closed connection while SSL handshaking",
+                "SSL_do_handshake() failed (SSL: error:0A000102:SSL routines::unsupported protocol) while SSL handshaking",
+                "client sent invalid request while reading client request line",
+            )
+        ],
+        challenged(CALL + seconds(0.9), None, client="14.48.31.99"),
+        challenged(at("14:50:00"), None, client="14.48.31.99"),
+        [
+            est(at("14:51:00"), "[INFO][parse_http_message:1149]--> request uri=/"),
+            est(
+                at("14:51:00"),
+                '[INFO][log_access:1298]--> 14.48.31.60 [16/Jan/2019:14:51:00 -0500] "GET / HTTP/1.1" 404 0',
+            ),
+        ],
+    ]
+    capf = [tries(PHONE, CALL, NOT_ALLOWED, taken=2)]
+    ces = [exchange(CALL, PHONE, status=401, rc="22 (EST_ERR_AUTH_FAIL)", curls=2, connection=4), *strange]
+    analysis = analyzed(*(members := logs(capf, ces, [])))
+    assert tags(analysis, *members) == [{FIRST}, {PHONE}]
+    assert lacking(analysis, *members) == []
+    assert analysis.report.unattributed == 0
+
+
+def test_a_stranger_outside_of_capfs_trace_is_nobodys_either() -> None:
+    analysis = analyzed(*logs([], [challenged(at("16:50:00"), None, client="14.48.31.99")], []))
+    assert [e.device for e in analysis.report.enrollments] == [FIRST]
+
+
+def test_other_clients_of_iis_are_nobodys() -> None:
+    """An administrator requests a certificate in the browser just then, and a monitor looks at the login page."""
+    others = [
+        ca_answers(CALL, None, agent=BROWSER, client="14.48.31.77", taken=0.5),
+        ca_answers(CALL, None, agent="check_http/v2.2+(monitoring-plugins+2.2)", client="14.48.31.60", steps=2),
+        ca_answers(at("16:00:00"), None, agent="Microsoft-CryptoAPI/6.3", client="14.48.31.101"),
+    ]
+    capf, ces = [tries(PHONE, CALL)], [exchange(CALL, PHONE, connection=4)]
+    analysis = analyzed(*(members := logs(capf, ces, [ca_answers(CALL + seconds(0.07), PHONE), *others])))
+    assert tags(analysis, *members) == [{FIRST}, {PHONE}]
+    assert lacking(analysis, *members) == []
+    assert analysis.report.unattributed == 0
+
+
+@pytest.mark.parametrize("begun", [at("12:31:21"), CALL + seconds(4)])
+def test_what_ces_asks_of_the_ca_as_it_starts_is_nobodys(begun: datetime) -> None:
+    """Be it before any phone comes, or while one waits for an answer that it does not get."""
+    capf = [capf_starts(begun - seconds(18)), tries(PHONE, CALL, NOT_ANSWERED, taken=10.04)]
+    members = logs(capf, [ces_starts(begun)[1]], [chain_fetched(begun)])
+    analysis = analyzed(*members)
+    assert tags(analysis, *members) == [{FIRST}, {PHONE}]
+    assert {r.source for r in of(analysis, PHONE).records} == {"capf"}
+    assert analysis.report.unattributed == 0
+
+
+def test_a_login_of_a_failed_start_is_nobodys() -> None:
+    """The CA does not answer it for ten seconds, so CES does not come to ask for the chain."""
+    began = CALL + seconds(2)
+    failed = ces_starts(
+        began,
+        fails="late",
+        error="Curl call for MS CA login failed with return code 28 (Operation timed out after 10000 milliseconds with 0 bytes received)",
+    )[1]  # noqa: E501
+    login = ca_answers(began + seconds(9), None, steps=1)
+    analysis = analyzed(*logs([tries(PHONE, CALL, NOT_ANSWERED, taken=10.04)], [failed], [login]))
+    assert {r.source for r in of(analysis, PHONE).records} == {"capf"}
+
+
+# ---- an answer that comes too late ---------------------------------------------------------------------------------
+
+
+def late_answer(*sources: str, taken: float = 18) -> tuple[Analysis, tuple[Held, ...]]:
+    """CES needs longer than CAPF waits."""
+    served = challenged(CALL + seconds(0.03), PHONE)
+    served += serves(CALL + seconds(0.07), PHONE, taken=taken, status=400, rc="10 (EST_ERR_HTTP_WRITE)", connection=4)
+    capf = [tries(PHONE, CALL, NOT_ANSWERED, taken=10.04)]
+    members = logs(capf, [served], [ca_answers(CALL + seconds(0.07), PHONE, taken=taken)])
+    wanted = tuple(m for m, source in zip(members, ("capf", "nginx", "iis"), strict=True) if source in sources)
+    return analyzed(*wanted), wanted
+
+
+@pytest.mark.parametrize("sources", [("capf", "nginx", "iis"), ("capf", "iis")], ids=" ".join)
+def test_what_the_ca_answers_after_capf_gave_up_is_likely_its_phones(sources: tuple[str, ...]) -> None:
+    analysis, members = late_answer(*sources)
+    assert tags(analysis, *members) == [{FIRST}, {PHONE}]
+    assert lacking(analysis, *members) == []
+    found = of(analysis, PHONE)
+    assert (found.outcome, found.causes, found.reached) == ("failed", ["ces-overloaded"], "certificate")
+    sure = {r.text.split()[4].rpartition("/")[2]: r.confidence for r in found.records if r.source == "iis"}
+    assert sure["certrqxt.asp"] == "certain"
+    assert (sure["certfnsh.asp"], sure["certnew.cer"]) == ("likely", "likely")
+
+
+def test_ces_says_itself_that_it_was_too_late() -> None:
+    analysis, members = late_answer("capf", "nginx")
+    found = of(analysis, PHONE)
+    assert found.causes == ["ces-overloaded"]
+    assert lacking(analysis, *members) == []
+    assert {r.confidence for r in found.records} == {"certain"}
+
+
+def test_what_comes_minutes_after_capf_gave_up_is_nobodys() -> None:
+    capf = [tries(PHONE, CALL, NOT_ANSWERED, taken=10.04), tries(OTHER, at("15:00:00"), NOT_ANSWERED, taken=10.04)]
+    analysis = analyzed(*(members := logs(capf, [], [ca_answers(CALL + seconds(100), "nobody")])))
+    assert all("nobody" not in tag for tag in tags(analysis, *members))
+    assert analysis.report.unattributed == 7
+
+
+def test_a_late_answer_that_may_be_two_phones_is_neithers() -> None:
+    capf = [tries(device, CALL + seconds(n), NOT_ANSWERED, taken=10.04) for n, device in enumerate((PHONE, OTHER))]
+    analysis = analyzed(*(members := logs(capf, [], [ca_answers(CALL + seconds(20), PHONE)])))
+    assert {r.source for device in (PHONE, OTHER) for r in of(analysis, device).records} == {"capf"}
+    assert analysis.report.unattributed == len(lacking(analysis, members[2])) == 7
+
+
+# ---- two at once ---------------------------------------------------------------------------------------------------
+
+
+def two(gap: float, one: str = ISSUED, other: str = ISSUED, taken: float = 0.4) -> tuple[Held, Held, Held]:
+    """Two phones come within ``gap`` seconds, and CES serves them in two processes."""
+    told = {ISSUED: (200, None, 5, 7), NOT_ALLOWED: (401, NOT_ALLOWED, 2, 3)}
+    capf, ces, ca = [], [], []
+    for number, (device, rv) in enumerate(((PHONE, one), (OTHER, other))):
+        when = CALL + seconds(number * gap)
+        status, rc, curls, steps = told[rv]
+        capf.append(tries(device, when, rv, taken=taken + 0.2, session=2 + number))
+        ces.append(
+            challenged(when + seconds(0.03), device)
+            + serves(
+                when + seconds(0.07),
+                device,
+                taken=taken,
+                status=status,
+                rc=rc,
+                curls=curls,
+                connection=4 + 2 * number,
+                worker=31071 + number,
+            )
+        )
+        ca.append(ca_answers(when + seconds(0.07), device, taken=taken, steps=steps))
+    return logs(capf, ces, ca)
+
+
+@pytest.mark.parametrize("gap", [0.003, 0.05, 0.2])
+@pytest.mark.parametrize(
+    ("one", "other"), [(ISSUED, ISSUED), (ISSUED, NOT_ALLOWED), (NOT_ALLOWED, ISSUED), (NOT_ALLOWED, NOT_ALLOWED)]
+)
+def test_of_two_phones_at_once_neither_is_given_the_others_lines(gap: float, one: str, other: str) -> None:
+    """Their requests stand between one another in every log, within the same second."""
+    analysis = analyzed(*(members := two(gap, one, other)))
+    assert [(e.device, e.outcome) for e in analysis.report.enrollments] == [
+        (FIRST, "issued"),
+        (PHONE, "issued" if one == ISSUED else "failed"),
+        (OTHER, "issued" if other == ISSUED else "failed"),
+    ]
+    assert tags(analysis, *members) == [{FIRST}, {PHONE}, {OTHER}]
+    assert analysis.report.unattributed > 0
+
+
+@pytest.mark.parametrize("gap", [0.9, 1.5, 5])
+def test_order_tells_two_phones_apart_that_come_one_after_the_other(gap: float) -> None:
+    analysis = analyzed(*(members := two(gap)))
+    assert tags(analysis, *members) == [{FIRST}, {PHONE}, {OTHER}]
+    lost = {member for member, _ in lacking(analysis, *members)}
+    assert lost <= {"capf1.txt"}
+    assert analysis.report.unattributed == 0
+    if gap == 5:
+        assert {r.confidence for e in analysis.report.enrollments for r in e.records} == {"certain"}
+
+
+def test_a_phone_that_comes_while_another_waits_is_given_its_own_lines() -> None:
+    """CES does not answer the one and serves the other: the seconds are the same, the other's connection is not."""
+    capf = [tries(PHONE, CALL, NOT_ANSWERED, taken=10.04), tries(OTHER, CALL + seconds(3), session=3)]
+    served = exchange(CALL + seconds(3), OTHER, connection=4)
+    found = owners(*logs(capf, [served], [ca_answers(CALL + seconds(3.07), OTHER)]))
+    assert found[PHONE] == {PHONE}
+    assert found[OTHER] == {OTHER}
+
+
+def test_without_error_log_two_at_once_are_told_apart_as_little() -> None:
+    trace, _, web = two(0.2, ISSUED, NOT_ALLOWED)
+    assert owners(trace, web) == {FIRST: {FIRST}, PHONE: {PHONE}, OTHER: {OTHER}}
+
+
+# ---- logs that are missing -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "rc", "outcome", "error", "value"),
+    [
+        (200, None, "issued", "EST_ERR_NONE", 0),
+        (202, "26 (EST_ERR_CA_ENROLL_RETRY)", "failed", "EST_ERR_CA_ENROLL_RETRY", 26),
+        (400, "25 (EST_ERR_CA_ENROLL_FAIL)", "failed", "EST_ERR_HTTP_BAD_REQ", 13),
+        (401, "22 (EST_ERR_AUTH_FAIL)", "failed", "EST_ERR_AUTH_FAIL", 22),
+        (404, None, "failed", "EST_ERR_HTTP_NOT_FOUND", 14),
+        (400, "10 (EST_ERR_HTTP_WRITE)", "failed", None, None),
+        (500, "25 (EST_ERR_CA_ENROLL_FAIL)", "failed", None, None),
+    ],
+)
+def test_without_capf_the_status_says_what_it_was_told(
+    status: int, rc: str | None, outcome: str, error: str | None, value: int | None
+) -> None:
+    """What the client makes of 500 depends on its version, and one that has gone away is told nothing."""
+    log = held("error.log", exchange(CALL, "somebody", status=status, rc=rc, curls=2 if status == 401 else 5))
+    analysis = analyzed(log)
+    (found,) = analysis.report.enrollments
+    assert (found.device, found.outcome, found.est_error, found.est_value) == (None, outcome, error, value)
+    assert found.started == utc(CALL).replace(microsecond=0)
+    assert lacking(analysis, log) == []
+    assert analysis.report.devices == []
+
+
+def test_an_enrollment_that_ces_has_not_answered_yet_is_incomplete() -> None:
+    lines = exchange(CALL, "somebody")[:-3]
+    (found,) = enrollments(held("error.log", lines))
+    assert (found.outcome, found.est_error, found.causes) == ("incomplete", None, [])
+    (found,) = enrollments(held("error.log", challenged(CALL, "somebody")))
+    assert (found.outcome, found.reached) == ("incomplete", "connect")
+
+
+def test_a_log_that_breaks_off_in_a_request_takes_no_other_for_it() -> None:
+    """Without its access record nothing tells when a request came in, but that it was after the line before it."""
+    cut = exchange(CALL, PHONE, connection=4)[:-3]
+    for kept in (len(cut), 15, 5):
+        capf = [tries(PHONE, CALL, NOT_ANSWERED, taken=10.04)]
+        analysis = analyzed(*(members := logs(capf, [cut[:kept]], [])))
+        assert tags(analysis, *members) == [{FIRST}, {PHONE}]
+        assert len(lacking(analysis, *members)) == analysis.report.unattributed
+
+
+def test_ces_before_capfs_trace_begins_has_enrollments_without_a_device() -> None:
+    analysis = analyzed(*(members := logs([], [exchange(at("11:00:00"), "early", connection=9)], [])))
+    assert [(e.device, e.started) for e in analysis.report.enrollments] == [
+        (None, utc(at("11:00:00"))),
+        (FIRST, utc(at("13:00:00"))),
+    ]
+    assert tags(analysis, *members) == [{"early"}, {FIRST}]
+
+
+def test_ces_at_work_for_nobody_in_capfs_trace_is_unattributed() -> None:
+    """CAPF's trace covers the time and knows of no such phone: it is no enrollment of its own."""
+    capf = [tries(PHONE, at("16:00:00"))]
+    analysis = analyzed(
+        *(members := logs(capf, [exchange(CALL, "nobody", connection=4)], [ca_answers(CALL, "nobody")]))
+    )
+    assert [e.device for e in analysis.report.enrollments] == [FIRST, PHONE]
+    assert tags(analysis, *members) == [{FIRST}, {PHONE}]
+    assert analysis.report.unattributed == len(lacking(analysis, *members)) > 0
+
+
+def test_iis_alone_shows_enrollments_by_their_requests() -> None:
+    """Whoever fetched a certificate was issued one; the last one may still be at it."""
+    web = iis(
+        "u_ex.log",
+        chain_fetched(at("12:31:21")),
+        ca_answers(at("14:00:00"), "issued"),
+        ca_answers(at("14:10:00"), "posted", steps=6),
+        ca_answers(at("14:20:00"), "opened", steps=3),
+        ca_answers(at("14:30:00"), "last", steps=3),
+        ca_answers(at("13:00:00"), None, agent=BROWSER, client="14.48.31.77"),
+    )
+    analysis = analyzed(web)
+    assert tags(analysis, web) == [{"issued"}, {"posted"}, {"opened"}, {"last"}]
+    found = analysis.report.enrollments
+    assert [e.outcome for e in found] == ["issued", "failed", "failed", "incomplete"]
+    assert [e.reached for e in found] == ["certificate", "post", "form", "form"]
+    assert [e.est_error for e in found] == ["EST_ERR_NONE", None, None, None]
+    assert {e.device for e in found} == {None}
+
+
+def test_logins_to_the_ca_alone_are_no_enrollment() -> None:
+    analysis = analyzed(iis("u_ex.log", ca_answers(CALL, "somebody", steps=2)))
+    assert analysis.report.enrollments == []
+    assert analysis.report.unattributed == 2
+
+
+def test_iis_alone_leaves_open_which_of_two_at_once_is_which() -> None:
+    web = iis("u_ex.log", ca_answers(CALL, "one", taken=2), ca_answers(CALL + seconds(0.3), "two", taken=2))
+    analysis = analyzed(web)
+    assert all(len(tag) == 1 for tag in tags(analysis, web))
+    assert analysis.report.unattributed == len(lacking(analysis, web)) == 14
+
+
+def test_ces_and_iis_without_capf_are_joined() -> None:
+    log = held("error.log", exchange(CALL, "one"), exchange(at("14:50:00"), "two", connection=4))
+    web = iis("u_ex.log", *(ca_answers(w + seconds(0.07), tag) for w, tag in ((CALL, "one"), (at("14:50:00"), "two"))))
+    analysis = analyzed(log, web)
+    assert tags(analysis, log, web) == [{"one"}, {"two"}]
+    assert lacking(analysis, log, web) == []
+
+
+def test_iis_whose_clock_is_not_known_is_unattributed() -> None:
+    """Its log is of other phones, in another night."""
+    trace, log, _ = logs([], [], [])
+    far = [ca_answers(at(f"03:{10 + n}:{7 * n:02d}", -3), "far") for n in range(5)]
+    analysis = analyzed(trace, log, iis("u_ex.log", *far))
+    assert analysis.report.unattributed == 35
+    assert [e.device for e in analysis.report.enrollments] == [FIRST]
+
+
+def test_an_enrollments_records_are_in_the_order_of_time() -> None:
+    found = of(analyzed(*logs([tries(PHONE, CALL)], [exchange(CALL, PHONE)], [ca_answers(CALL, PHONE)])), PHONE)
+    times = [record.time for record in found.records]
+    assert None not in times
+    assert times == sorted(time for time in times if time is not None)
+    for member in ("capf1.txt", "error.log", "u_ex.log"):
+        numbers = [record.line for record in found.records if record.member == member]
+        assert numbers == sorted(numbers)
+
+
+def test_a_phone_by_another_name_of_a_client_is_the_same_enrollment() -> None:
+    """CES may be asked over the loopback: the address of a client is no name of a phone."""
+    log = held("error.log", exchange(CALL, PHONE, client="127.0.0.1"))
+    analysis = analyzed(trace := held("capf1.txt", tries(PHONE, CALL), said(CALL, "debug Recd event")), log)
+    assert tags(analysis, log) == [{PHONE}]
+    assert NODE not in trace.content.decode()
