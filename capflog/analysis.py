@@ -5,6 +5,7 @@ Bundle -> members -> events -> one clock -> enrollments -> findings -> report.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -12,10 +13,10 @@ from capflog import events
 from capflog.attempts import find_attempts, unroll
 from capflog.bundle import BundleError, Damage, Damaged, Refused, name_of, open_bundle
 from capflog.clocks import Alignment, Dated, align
-from capflog.diagnosis import Diagnosis, Facts, diagnose, gaps_of, in_order, when
+from capflog.diagnosis import Diagnosis, Facts, diagnose, gaps_of, when
 from capflog.enrollments import Joined, Story, join
 from capflog.model import Enrollment, Member, Record, Report, ServiceStart
-from capflog.parsing import parse
+from capflog.parsing import KNOWN_LOGS, parse
 from capflog.rulebook import Rulebook, builtin
 from capflog.starts import Start, find_starts
 from capflog.steps import Columns, is_fault, last_step, next_step, steps_done
@@ -86,6 +87,7 @@ def read_members(stored: Iterable[Stored | Refused | Damage]) -> tuple[list[Memb
     members: list[Member] = []
     rows: Rows = []
     dated: dict[str, Dated] = {}
+    seen: dict[bytes, str] = {}
     for item in stored:
         if isinstance(item, Refused):
             members.append(Member(item.name, None, item.status, item.reason))
@@ -102,6 +104,12 @@ def read_members(stored: Iterable[Stored | Refused | Damage]) -> tuple[list[Memb
                 members.append(Member(item.name, None, "skipped", parsed.why, parsed.why, parsed.lines))
             continue
         source = parsed.parser.source
+        twin = seen.setdefault(chunks.digest.digest(), item.name)
+        if twin != item.name:
+            # Overlapping collections are daily life: what happened once is told once.
+            reason = f"the same, byte for byte, as {twin}"
+            members.append(Member(item.name, None, "skipped", reason, parsed.why, parsed.lines))
+            continue
         members.append(
             Member(
                 item.name,
@@ -126,10 +134,13 @@ class _Watched:
     def __init__(self, member: Stored) -> None:
         self._member = member
         self.damage: str | None = None
+        self.digest = hashlib.blake2b(digest_size=16)
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._member.chunks()
+            for chunk in self._member.chunks():
+                self.digest.update(chunk)
+                yield chunk
         except Damaged as damage:
             self.damage = str(damage)
 
@@ -142,7 +153,7 @@ def _no_log(name: str, members: Sequence[Member]) -> str:
     if damaged:
         first = damaged[0]
         return f"{name}: no log could be read of its {len(members)} members; {first.member}: {first.reason}"
-    return f"{name}: none of its {len(members)} members is a log that capflog knows (CAPF trace, CiscoRA, NGINX, IIS)"
+    return f"{name}: none of its {len(members)} members is a log that capflog knows ({KNOWN_LOGS})"
 
 
 def _report(
@@ -209,7 +220,7 @@ def _record(columns: Columns, facts: Facts, row: int, sure: str, step: str | Non
 def _enrollment(
     number: int, story: Story, causes: list[str], columns: Columns, facts: Facts, sources: set[str]
 ) -> Enrollment:
-    rows = in_order(columns, story.rows)
+    rows = story.order
     shown = steps_done(columns, rows)
     reached = last_step(columns, shown, issued=story.outcome == "issued")
     records = [_record(columns, facts, row, story.rows[row], shown.get(row)) for row in rows]
@@ -229,11 +240,11 @@ def _enrollment(
 
 
 def _service_start(start: Start, causes: list[str], columns: Columns, facts: Facts) -> ServiceStart:
-    rows = start.rows
-    records = [_record(columns, facts, row, "certain", None) for row in rows]
-    known = [r.time for r in records if r.time is not None]
-    lows = [r.earliest for r in records if r.earliest is not None]
-    highs = [r.latest for r in records if r.latest is not None]
+    records = [_record(columns, facts, row, "certain", None) for row in start.rows]
+    own = [r for r in records if r.source != "iis"]
+    known = [r.time for r in own if r.time is not None]
+    lows = [r.earliest for r in own if r.earliest is not None]
+    highs = [r.latest for r in own if r.latest is not None]
     return ServiceStart(
         min(known, default=None),
         min(lows, default=None),

@@ -48,12 +48,24 @@ def rotation_key(member: str) -> tuple[str, tuple[tuple[int, str], ...]]:
     return folder, tuple((len(part) if k % 2 else -1, part) for k, part in enumerate(parts))
 
 
+#: So far apart are the traces of two folders in ``Trace.unrolled``: each has a first day of its own. (ms)
+APART = 100_000 * DAY_MS
+
+
 @dataclass(slots=True)
 class Trace:
-    """CAPF's rows in the order in which they were written, each with its time in ms since the first day's midnight."""
+    """CAPF's rows in the order in which they were written, each with its time in ms since the first day's midnight.
+
+    The files of one folder are one trace; the first midnight of the n-th folder's stands at n times :data:`APART`.
+    """
 
     rows: np.ndarray
     unrolled: np.ndarray
+
+    def folders(self) -> list[Trace]:
+        """Give the traces of the folders, each with its times since its own first midnight."""
+        number = self.unrolled // APART
+        return [Trace(self.rows[number == n], self.unrolled[number == n] - n * APART) for n in np.unique(number)]
 
 
 def unroll(table: pd.DataFrame) -> Trace:
@@ -73,8 +85,12 @@ def unroll(table: pd.DataFrame) -> Trace:
     rows: list[int] = []
     unrolled: list[int] = []
     day, last = 0, None
+    base, folder = -APART, None
     for code in members:
         first = True
+        within = rotation_key(str(names[code]))[0]
+        if within != folder:
+            folder, base, day, last = within, base + APART, 0, None
         for i in indices[codes[indices] == code]:
             stamp = stamps[i]
             if np.isnan(stamp):
@@ -86,10 +102,10 @@ def unroll(table: pd.DataFrame) -> Trace:
                 elif last <= SILENCE and stamp >= DAY_MS - SILENCE and not first:
                     # A straggler from before midnight, written after it.
                     rows.append(int(i))
-                    unrolled.append(int(stamp) + (day - 1) * DAY_MS)
+                    unrolled.append(base + int(stamp) + (day - 1) * DAY_MS)
                     continue
             rows.append(int(i))
-            unrolled.append(int(stamp) + day * DAY_MS)
+            unrolled.append(base + int(stamp) + day * DAY_MS)
             last, first = stamp, False
     return Trace(np.array(rows, dtype=np.int64), np.array(unrolled, dtype=np.int64))
 

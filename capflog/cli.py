@@ -54,10 +54,10 @@ def cli() -> None:
     content says: CAPF trace, CiscoRA log, NGINX error.log, IIS W3C log, HTTP.sys error log.
 
     \b
-      capflog analyze bundle.zip           what is wrong, why, the lines that prove it, what to do
-      capflog timeline SEP74A02FC0A675     everything that happened to one phone, over all logs
-      capflog check bundle.zip             the same analysis as a gate in CI
-      capflog explain EST_ERR_AUTH_FAIL    what a code means here, and what to do
+      capflog analyze bundle.zip         what is wrong, why, and what to do
+      capflog timeline SEP74A02FC0A675   one phone's way through all logs
+      capflog check bundle.zip           the same analysis as a gate in CI
+      capflog explain EST_ERR_AUTH_FAIL  what a code means here
     """
 
 
@@ -79,6 +79,11 @@ def main() -> NoReturn:
         status = done.exit_code
     except MemoryError:
         _say("there is not enough memory for this bundle")
+        status = UNUSABLE
+    except Exception as error:
+        if os.environ.get("CAPFLOG_DEBUG"):
+            raise
+        _say(f"a fault of capflog's own: {type(error).__name__}: {error} (CAPFLOG_DEBUG=1 shows where)")
         status = UNUSABLE
     sys.exit(status if isinstance(status, int) else OK)
 
@@ -223,6 +228,7 @@ def check(bundles: tuple[str, ...], form: str, fail_on: str, store: Path | None,
     _damage(report)
     if not no_store:
         _keep(analysis, store)
+    unread = [m.member for m in report.members if m.source is None and len(bundles) > 1 and m.member in _names(bundles)]
     levels = ("error", "warning", "info")
     failing = [f for f in report.findings if levels.index(f.severity) <= levels.index(fail_on)]
     if form == "json":
@@ -233,8 +239,15 @@ def check(bundles: tuple[str, ...], form: str, fail_on: str, store: Path | None,
         from capflog.reports import gate  # noqa: PLC0415
 
         _print(gate.render(report, failing, fail_on=fail_on, **_screen()()))
+    if unread:
+        _stop(f"a gate needs all that it is asked of; not read: {', '.join(unread)}")
     if failing:
         raise click.exceptions.Exit(FAILED)
+
+
+def _names(bundles: Sequence[str]) -> set[str]:
+    """Give the names that a report may have for the inputs themselves."""
+    return {name for bundle in bundles for name in (bundle, Path(bundle).name)}
 
 
 @cli.command()
@@ -269,6 +282,8 @@ def timeline(device: str, bundles: tuple[str, ...], store: Path | None) -> None:
 def _timelines_of(device: str, bundles: Sequence[str], store: Path | None) -> list[Timeline]:
     from capflog.timelines import match_devices, names, timelines  # noqa: PLC0415
 
+    if bundles and Path(device).exists() and not any(Path(bundle).exists() for bundle in bundles):
+        _stop(f"{device} is a file: the device comes first, then the bundle (capflog timeline DEVICE BUNDLE)")
     if bundles:
         analysis = _analyze(bundles)
         _damage(analysis.report)
@@ -327,6 +342,7 @@ def rule(rule_id: str) -> None:
     found = known.get(rule_id.lower())
     if found is None:
         near = difflib.get_close_matches(rule_id.lower(), sorted(known), n=3)
+        near = near or [name for name in sorted(known) if rule_id.lower() in name]
         offer = f"did you mean {', '.join(near)}?" if near else "'capflog rules' lists them"
         _stop(f"{rule_id}: no such rule; {offer}")
     _print(rules_report.render_rule(found, **_screen()()))
@@ -375,6 +391,8 @@ def explain(code: str) -> None:
     try:
         found = codes.explain(code)
     except LookupError as error:
+        if code.lower() in _rulebook().rules:
+            _stop(f"{code} is a rule: capflog rule {code.lower()}")
         _stop(str(error.args[0]))
     screen = _screen()
     for number, explanation in enumerate(found):

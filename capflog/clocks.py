@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.attempts import DAY_MS, Attempt, Trace
+from capflog.attempts import APART, DAY_MS, Attempt, Trace
 from capflog.model import Clock, Quality
 
 if TYPE_CHECKING:
@@ -99,15 +99,24 @@ def align(
     zones = log.zones()
     zone = zones[0] if zones else None
     calls = _calls(log, trace, attempts)
-    date, date_basis, date_known = _date_by_ces(log, trace, calls.all)
-    lo, hi, matched, of = NONE, NONE, 0, 0
-    if date is None and len(trace.rows):
-        date, date_basis = _date_by_iis(log, calls, zone)
-        date_known = date is not None
-    if date is None and len(trace.rows):
-        date, date_basis = _date_by_hints(log, trace, dated)
-    shift = date if date is not None else 0
-    lo, hi, matched, of = _iis_delta(log, calls.later(shift), zone)
+    date_known = True
+    bases: list[str] = []
+    capf_at = trace.unrolled.copy()
+    parts: list[_Calls] = []
+    for number, part in zip(np.unique(trace.unrolled // APART), trace.folders(), strict=True):
+        own = calls.of_folder(int(number))
+        date, basis, known = _date_by_ces(log, part, own.all)
+        if date is None:
+            date, basis = _date_by_iis(log, own, zone)
+            known = date is not None
+        if date is None:
+            date, basis = _date_by_hints(log, part, dated)
+        date_known = date_known and known
+        bases += [basis] if basis not in bases else []
+        capf_at[trace.unrolled // APART == number] = part.unrolled + date
+        parts.append(own.later(date))
+    date_basis = "; ".join(bases)
+    lo, hi, matched, of = _iis_delta(log, _Calls.together(parts), zone)
     zone_known = zone is not None
     zone_basis = "log_access carries " + _zone_name(zone) if zone is not None else ""
     if zone is None and matched:
@@ -119,7 +128,6 @@ def align(
         zone_basis = "nothing in the bundle tells the node's zone: its stamps stand as if they were UTC"
     offset = (lo + zone * 1000, hi + zone * 1000) if matched else None
 
-    capf_at = trace.unrolled + shift
     time, earliest, latest = (np.full(len(table), NONE, dtype=np.int64) for _ in range(3))
     utc = capf_at - zone * 1000
     time[trace.rows] = earliest[trace.rows] = latest[trace.rows] = utc
@@ -212,6 +220,20 @@ class _Calls:
     all: np.ndarray
     issued: np.ndarray
 
+    def of_folder(self, number: int) -> _Calls:
+        """Give the calls of the n-th folder's trace, since its own first midnight."""
+        parts = [part[part[:, 0] // APART == number] - number * APART for part in (self.all, self.issued)]
+        return _Calls(*parts)
+
+    @staticmethod
+    def together(parts: Sequence[_Calls]) -> _Calls:
+        """Put the calls of several traces together."""
+        none = np.zeros((0, 2), dtype=np.int64)
+        return _Calls(
+            np.concatenate([none, *(part.all for part in parts)]),
+            np.concatenate([none, *(part.issued for part in parts)]),
+        )
+
     def later(self, ms: int) -> _Calls:
         """Give the same calls on another day."""
         return _Calls(self.all + ms, self.issued + ms)
@@ -270,7 +292,7 @@ def _date_by_ces(log: _Log, trace: Trace, windows: np.ndarray) -> tuple[int | No
     )
     found = _hits(windows + best, moments, 1000, 2000) + _hits(starts + best, moments, 5000, 5000)
     # On the right day CES's work lies within CAPF's calls; on a wrong one some of it does by chance.
-    known = np.concatenate([windows + (-1000, 2000), starts + (-5000, 5000)]) + best
+    known = np.concatenate([windows + np.array((-1000, 2000)), starts + np.array((-5000, 5000))]) + best
     inside = moments[(moments >= best + trace.unrolled[0] - 1000) & (moments <= best + trace.unrolled[-1] + 2000)]
     if not found or _held(inside, known) * 2 < len(inside):
         return None, "", False
@@ -356,7 +378,8 @@ Pair = tuple[np.ndarray, np.ndarray, np.ndarray]
 def _but_of_starts(logins: np.ndarray, chains: np.ndarray) -> np.ndarray:
     """Take away the logins that CES's request for the CA's chain follows on: those are of its start."""
     after = np.searchsorted(chains, logins + CHAIN_GAP_MS, side="right")
-    return logins[after == np.searchsorted(chains, logins, side="left")]
+    alone: np.ndarray = logins[after == np.searchsorted(chains, logins, side="left")]
+    return alone
 
 
 def _iis_pairs(log: _Log, calls: _Calls, *, only_calls: bool) -> tuple[list[Pair], int]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from capflog.clocks import NONE
-from capflog.events import SOURCES, VALUES
+from capflog.events import VALUES
 from capflog.model import Confidence, Evidence, Finding, Gap, Verdict
-from capflog.steps import Columns, last_step, steps_done
+from capflog.steps import Columns, in_order, last_step, steps_done
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -124,16 +124,6 @@ class Facts:
         return str(self._names[row])
 
 
-def in_order(columns: Columns, rows: Iterable[int]) -> list[int]:
-    """Sort rows by time; those without one by the bounds they have, and lines of one member in their order."""
-
-    def key(row: int) -> tuple[int, int, int, int]:
-        at = next((int(t[row]) for t in (columns.time, columns.earliest, columns.latest) if t[row] != NONE), NONE)
-        return at, SOURCES.index(columns.source[row]), int(columns.member[row]), int(columns.line[row])
-
-    return sorted(rows, key=key)
-
-
 def episodes_of(
     columns: Columns, stories: Sequence[Story], starts: Sequence[Start], strays: Sequence[Sequence[int]]
 ) -> list[Episode]:
@@ -147,7 +137,7 @@ def episodes_of(
             fact["device"] = story.device
         if story.answered is not None:
             fact["waited"] = (story.answered - story.begin) / 1000
-        rows = in_order(columns, story.rows)
+        rows = story.order
         fact["reached"] = last_step(columns, steps_done(columns, rows), issued=story.outcome == "issued")
         likely = frozenset(row for row, sure in story.rows.items() if sure == "likely")
         episodes.append(Episode(rows, fact, story=story, likely=likely))
@@ -205,8 +195,11 @@ def _ask(episode: Episode, facts: Facts, columns: Columns, rules: Sequence[Rule]
             confidence: Confidence = "likely" if sure == "likely" or rule.status == "inferred" else "certain"
             if rows and all(row in episode.likely for row in rows):
                 confidence = "likely"
-            spoken.append(Spoken(rule, rows, confidence))
-            break
+            before = spoken[-1] if spoken and spoken[-1].rule is rule else None
+            if before is None:
+                spoken.append(Spoken(rule, rows, confidence))
+            else:
+                before.rows += [row for row in rows if row not in before.rows]
     firm = {s.rule.id for s in spoken if s.rule.severity == "error" and not s.rule.last_resort}
     spoken = [s for s in spoken if not (s.rule.last_resort and firm)]
     silenced = {name for s in spoken for name in s.rule.supersedes}
@@ -335,8 +328,9 @@ def _finding(columns: Columns, facts: Facts, entry: _Gathered, episodes: Sequenc
         scope = "devices" if len(devices) > 1 else "device"
     alternatives = list(dict.fromkeys(name for s in entry.spoken for name in s.alternatives))
     texts = [facts.text(row) for row in rows]
-    explanation = _filled(rule.explanation, _readings(rule, texts, safe=False))
-    safe = _readings(rule, texts, safe=True)
+    told = _parameters(columns, last)
+    explanation = _filled(rule.explanation, told | _readings(rule, texts, safe=False))
+    safe = told | _readings(rule, texts, safe=True)
     rest = [_filled(text, safe) for text in (*rule.remedy, *rule.verify)]
     return Finding(
         rule=rule.id,
@@ -375,6 +369,18 @@ def evidence(columns: Columns, facts: Facts, row: int) -> Evidence:
         when(int(columns.time[row])),
         str(columns.source[row]),
     )
+
+
+def _parameters(columns: Columns, until: int | None) -> dict[str, str]:
+    """Give CAPF's service parameters as it read them last before ``until``, by name; for a rule's text."""
+    told = dict.fromkeys(("ca_hostname", "ca_port", "ca_template"), "not told by these logs")
+    rows = [row for row, kind in enumerate(columns.kind) if kind == "capf.param"]
+    for row in in_order(columns, rows):
+        name, value = columns.text_of("parameter", row), columns.text_of("value", row)
+        early = until is None or columns.time[row] == NONE or columns.time[row] <= until
+        if name in told and value and early and _SAFE.fullmatch(value):
+            told[name] = value
+    return told
 
 
 def _readings(rule: Rule, lines: Sequence[str], *, safe: bool) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from capflog.clocks import FIRST_MS, LAST_MS, NONE, Alignment
-from capflog.steps import Columns, step_of
+from capflog.steps import STEPS, Columns, in_order, is_fault, step_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +42,10 @@ CHAIN_GAP_MS = 30_000
 APART_MS = 100
 
 
+#: CES's requests to the CA stand at most this far from the other lines of its start. (ms)
+START_MS = 12_000
+
+
 @dataclass(slots=True, eq=False)
 class Story:
     """One enrollment while it is put together: rows of the table with how surely each is its own."""
@@ -56,6 +60,8 @@ class Story:
     rows: dict[int, Sure] = field(default_factory=dict)
     started: int | None = None
     ended: int | None = None
+    order: list[int] = field(default_factory=list)
+    """Its rows in the order in which things happened."""
 
     @property
     def gave_up(self) -> bool:
@@ -125,6 +131,7 @@ def join(
         strays.append(untimed)
     requests = requests[len(untimed) :]
     own = _of_starts(columns, requests, starts)
+    strays += [[row] for row, start in own.items() if start is None and is_fault(columns, row)]
     requests = [row for row in requests if row not in own]
     if alignment.iis_known or not (set(alignment.sources) & {"capf", "nginx"}):
         strays += _join_ca(columns, requests, stories, covered, bool(len(trace.rows)) or bool(pairs))
@@ -132,6 +139,7 @@ def join(
         strays.append(requests)
     for story in stories:
         _tighten(columns, story)
+        story.order = _in_order(columns, story)
         if story.device is None:
             times = [at for at in (_moment(columns, row) for row in story.rows) if at is not None]
             if times:
@@ -198,6 +206,52 @@ def _tighten(columns: Columns, story: Story) -> None:
                 columns.time[row] = min(columns.time[row], columns.latest[row])
 
 
+def _in_order(columns: Columns, story: Story) -> list[int]:
+    """Put an enrollment's rows in the order in which things happened; where times cannot tell, by the steps.
+
+    CES and the CA work between CAPF's call and CAPF's answer, the CA answers a step before CES tells of it. Times of
+    whole seconds are moved within their bounds, so that they rise in that order.
+    """
+    rows = in_order(columns, story.rows)
+    if story.device is None or story.answered is None:
+        return rows
+    answered = story.answered
+    progress: dict[str, float] = {}
+    opened: set[str] = set()
+    place: dict[int, tuple[int, float]] = {}
+    for row in sorted(story.rows, key=lambda row: (columns.member[row], columns.line[row])):
+        source = str(columns.source[row])
+        at = int(columns.time[row])
+        if source == "capf":
+            place[row] = (0 if at < answered else 2, 0.0)
+            continue
+        step = step_of(columns, row)
+        if step == "login" and source in opened:
+            step = "second-login"
+        if step == "form":
+            opened.add(source)
+        known = STEPS.index(step) + (0.5 if source == "nginx" else 0.0) if step in STEPS else 0.0
+        if columns.kind[row] in _ANSWERS or (
+            columns.kind[row] == "est.access" and columns.integer("status", row) != 401
+        ):
+            known = float(STEPS.index("answer"))
+        progress[source] = max(progress.get(source, float(STEPS.index("connect"))), known)
+        place[row] = (1, progress[source]) if at <= answered else (2, 0.0)
+    rows.sort(key=lambda row: place[row])
+    late = [row for row in rows if place[row][0] == 2]
+    rows = [row for row in rows if place[row][0] < 2] + in_order(columns, late)
+    last = NONE
+    for row in rows:
+        at = int(columns.time[row])
+        if at == NONE:
+            continue
+        if columns.source[row] != "capf" and at < last:
+            high = int(columns.latest[row])
+            columns.time[row] = at = last if high == NONE else max(at, min(last, high))
+        last = max(last, at)
+    return rows
+
+
 def _coverage(columns: Columns, trace: Trace) -> list[tuple[int, int]]:
     """Give the spans of time that CAPF's trace covers: an enrollment inside of them has a device."""
     if not len(trace.rows):
@@ -252,8 +306,11 @@ def find_exchanges(columns: Columns, of_starts: set[int]) -> list[Exchange]:
     return [e for e in exchanges if e.serious or e.challenged]
 
 
-#: How many requests at once, and how many records after its last one, a request of libEST's may be another line's. (rows)
+#: Among how many requests, and how many rows after its last one, a line may still be of a request of libEST's.
 _AT_ONCE, _NEAR_ROWS = 16, 64
+
+#: What libEST logs of a request that it refuses: its answer.
+_ANSWERS = frozenset({"est.auth.failed", "est.enroll.failed", "est.error.page", "est.response", "est.request.failed"})
 
 #: What libEST logs of a request after its access record.
 _TRAILERS = frozenset({"est.referer", "est.agent", "est.shutdown", "est.ssl.error"})
@@ -439,8 +496,8 @@ def _ca_requests(columns: Columns) -> list[int]:
     return sorted(mine, key=lambda row: (columns.time[row], columns.member[row], columns.line[row]))
 
 
-def _of_starts(columns: Columns, requests: Sequence[int], starts: Sequence[Start]) -> set[int]:
-    """Find the requests that CES made while it started: the chain's, and the login before it."""
+def _of_starts(columns: Columns, requests: Sequence[int], starts: Sequence[Start]) -> dict[int, Start | None]:
+    """Find the requests that CES made while it started: the chain's, and the login before it; put them to the start."""
     own: set[int] = set()
     for k, row in enumerate(requests):
         if step_of(columns, row) != "chain":
@@ -457,10 +514,17 @@ def _of_starts(columns: Columns, requests: Sequence[int], starts: Sequence[Start
     spans = []
     for start in starts:
         times = [int(columns.time[row]) for row in start.rows if columns.time[row] != NONE]
-        if times and start.ok is False:
-            spans.append((min(times) - 12_000, max(times) + 12_000))
-    own |= {row for row in requests if step_of(columns, row) == "login" and _inside(int(columns.time[row]), spans)}
-    return own
+        if times:
+            spans.append((min(times) - START_MS, max(times) + START_MS, start))
+    found: dict[int, Start | None] = {}
+    for row in requests:
+        at = int(columns.time[row])
+        near_by = [start for lo, hi, start in spans if lo <= at <= hi]
+        if row in own or (step_of(columns, row) == "login" and any(start.ok is False for start in near_by)):
+            found[row] = near_by[0] if near_by else None
+            if near_by:
+                near_by[0].requests.append(row)
+    return found
 
 
 def _join_ca(

@@ -208,3 +208,5 @@ class Timeline:
     """Title of each cause that the enrollments bear, by rule id."""
     lacking: list[str] = field(default_factory=list)
     """The gaps of the bundle, a sentence each."""
+    assumed: bool = False
+    """Nothing in the bundle fixes the node's zone, or the date of CAPF's lines."""

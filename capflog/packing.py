@@ -159,6 +159,7 @@ def pack(timeline: Timeline) -> bytes:
             timeline.device,
             timeline.bundle,
             _whole(timeline.utc_offset_seconds),
+            timeline.assumed,
             unit,
             enrollments,
             timeline.findings,
@@ -183,7 +184,7 @@ def unpack(line: bytes) -> Timeline:
 
 
 def _unpacked(packed: Any) -> Timeline:
-    device, bundle, zone, unit, enrollments, findings, lacking, names, *numbers, columns, texts = packed
+    device, bundle, zone, assumed, unit, enrollments, findings, lacking, names, *numbers, columns, texts = packed
     times, earliest, latest, lines = numbers
     sources, members, levels, events, ids, confidences, steps, marks = columns
     tick = timedelta(microseconds=unit)
@@ -240,4 +241,5 @@ def _unpacked(packed: Any) -> Timeline:
         rows=rows,
         findings=findings,
         lacking=lacking,
+        assumed=bool(assumed),
     )

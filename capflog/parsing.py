@@ -29,6 +29,10 @@ SAMPLE_BYTES = 64 * 1024
 RECOGNISED_SHARE = 0.04
 
 
+#: The logs that a user may bring, in a user's words.
+KNOWN_LOGS = "CAPF trace, CiscoRA, NGINX error.log, IIS W3C, HTTP.sys error log"
+
+
 class Line(Enum):
     """What a reader says of a physical line that begins no event."""
 
@@ -115,7 +119,9 @@ def recognise(lines: Sequence[str], path: str) -> Recognition:
         if best is None or rank[:2] > best[:2]:
             best, chosen = rank, parser
     if best is None or chosen is None:
-        return Recognition(None, "no line has the shape of a log that capflog knows")
+        if any("<TraceCollectionResult" in line for line in shown[:5]):
+            return Recognition(None, "RTMT's record of the collection, not a log")
+        return Recognition(None, f"not a log that capflog knows ({KNOWN_LOGS})")
     return Recognition(chosen, best[2])
 
 

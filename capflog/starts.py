@@ -72,6 +72,8 @@ class Start:
 
     ciscora: Block | None
     nginx: Block | None
+    requests: list[int] = field(default_factory=list)
+    """CES's requests to the CA while it started: rows of IIS, once they are put to it."""
 
     @property
     def blocks(self) -> list[Block]:
@@ -81,7 +83,7 @@ class Start:
     @property
     def rows(self) -> list[int]:
         """Every row of it, those of error.log first."""
-        return [row for block in self.blocks for row in block.rows]
+        return [*(row for block in self.blocks for row in block.rows), *self.requests]
 
     @property
     def ok(self) -> bool | None:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from capflog.clocks import NONE
+from capflog.events import SOURCES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -231,3 +234,13 @@ def next_step(reached: str | None, sources: set[str]) -> str:
     if "iis" not in sources:
         after = tuple(step for step in after if step not in ("second-login", "post", "certificate"))
     return after[0] if after else STEPS[-1]
+
+
+def in_order(columns: Columns, rows: Iterable[int]) -> list[int]:
+    """Sort rows by time; those without one by the bounds they have, and lines of one member in their order."""
+
+    def key(row: int) -> tuple[int, int, int, int]:
+        at = next((int(t[row]) for t in (columns.time, columns.earliest, columns.latest) if t[row] != NONE), NONE)
+        return at, SOURCES.index(columns.source[row]), int(columns.member[row]), int(columns.line[row])
+
+    return sorted(rows, key=key)

@@ -9,9 +9,9 @@ import re
 from typing import TYPE_CHECKING
 
 from capflog.clocks import NONE
-from capflog.diagnosis import in_order, when
+from capflog.diagnosis import when
 from capflog.model import Enrollment, Row, Timeline
-from capflog.steps import is_fault
+from capflog.steps import in_order, is_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -121,7 +121,7 @@ def timelines(analysis: Analysis, only: Iterable[str] | None = None) -> Iterator
                     "cause" if row in causes else "fault" if is_fault(columns, row) else "",
                 )
             )
-        rows.sort(key=lambda r: (_at(r), r.enrollment is not None, r.member, r.line))
+        rows.sort(key=_at)
         yield Timeline(
             name,
             report.bundle,
@@ -130,6 +130,7 @@ def timelines(analysis: Analysis, only: Iterable[str] | None = None) -> Iterator
             rows,
             {rule: titles[rule] for e in enrollments for rule in e.causes if rule in titles},
             [gap.message for gap in report.gaps],
+            any(clock.assumed for clock in report.clocks),
         )
 
 

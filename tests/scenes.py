@@ -169,7 +169,7 @@ def tries(
         lines += said(answered, gone, of=of)
     lines += said(
         answered,
-        f"{head}Return value from enrollCertUsingEST() : {rv.split()[0]}",
+        f"{head}Return value from enrollCertUsingEST() : {rv.partition(' ')[0]}",
         f"{head}Online Cert Signing {'successful' if issued else 'Failed'}",
         of=of,
     )
@@ -298,13 +298,22 @@ def exchange(when: datetime, of: str | None, *, zone: timedelta = EASTERN, clien
     return first + serves(when + seconds(0.07), of, zone=zone, client=client, **more)  # type: ignore[arg-type]
 
 
-UNTRUSTED = "Curl call for MS CA login failed with return code 60 (SSL certificate problem: unable to get local issuer certificate)"  # noqa: E501
+UNTRUSTED = (
+    "Curl call for MS CA login failed with return code 60 "
+    "(SSL certificate problem: unable to get local issuer certificate)"
+)
+TOO_LATE = (
+    "Curl call for MS CA login failed with return code 28 "
+    "(Operation timed out after 10000 milliseconds with 0 bytes received)"
+)
+RESOLVE = (
+    "Curl call for MS CA login failed with return code 6 "
+    "(Could not resolve: lab-dcc.michamen.com (Domain name not found))"
+)
 
 
-def ces_starts(
-    when: datetime, pid: int = 31067, *, fails: str | None = None, error: str = UNTRUSTED
-) -> tuple[Lines, Lines]:
-    """CES starts: its lines in the CiscoRA log and in error.log. ``fails``: the tag of the lines that tell it failed."""
+def ces_starts(when: datetime, pid: int = 31067, *, fails: bool = False, error: str = UNTRUSTED) -> tuple[Lines, Lines]:
+    """CES starts: its lines in the CiscoRA log and in error.log; ``fails``: its login to the CA, with this error."""
     ciscora: Lines = []
     nginx: Lines = []
 
@@ -315,7 +324,7 @@ def ces_starts(
     both("warn", "CA Chain requested but this value has not yet been set")
     both("warn", "CA Cert response requested but this value has not yet been set")
     both("warn", "ossl_init_cert_store: Adding cert to store (/O=Cisco/CN=ACT2 SUDI CA)")
-    if fails is None:
+    if not fails:
         done = "Secure connection to MS CertServ completed successfully using the following URL"
         base = "https://lab-dc.michamen.com:443/certsrv"
         chain = f"{base}/certnew.p7b?ReqID=CACert&Renewal=0&Enc=bin"

@@ -281,10 +281,10 @@ def test_midnight_between_rotated_files() -> None:
     assert days(*files) == [before, after]
 
 
-@pytest.mark.parametrize("quiet", ["18:00:00 08:00:00", "23:50:00 13:30:00", "16:00:00 12:00:00"])
-def test_a_quiet_night_is_a_night(quiet: str) -> None:
+@pytest.mark.parametrize("quiet", [("18:00:00", "08:00:00"), ("23:50:00", "13:30:00"), ("16:00:00", "12:00:00")])
+def test_a_quiet_night_is_a_night(quiet: tuple[str, str]) -> None:
     """Nobody comes between the evening and the next day's work: the time of day steps back by a few hours alone."""
-    evening, morning = at(quiet.split()[0]), at(quiet.split()[1], day=1)
+    evening, morning = at(quiet[0]), at(quiet[1], day=1)
     assert days(trace(tries(PHONE, evening), tries(OTHER, morning))) == [evening, morning]
 
 

@@ -99,7 +99,7 @@ def ces(*starts: tuple[Lines, Lines]) -> tuple[Held, Held]:
 
 
 def fails(when: datetime, error: str = DNS, pid: int = 31067) -> tuple[Lines, Lines]:
-    return ces_starts(when, pid, fails="start", error=error)
+    return ces_starts(when, pid, fails=True, error=error)
 
 
 def ciscora(*messages: str) -> Held:

@@ -103,7 +103,7 @@ def test_the_nearest_names_are_offered(wanted: str, offered: str) -> None:
 
 @pytest.mark.parametrize("wanted", ["zzz", "ZZ*", "00:00:00:00:00:00", "", "*[", "\x1b[31m"])
 def test_where_nothing_is_near_some_are_shown(wanted: str) -> None:
-    with pytest.raises(UnknownDeviceError, match="there are: .*, and 4 more|did you mean"):
+    with pytest.raises(UnknownDeviceError, match=r"there are: .*, and 4 more|did you mean"):
         match_devices(wanted, KNOWN)
 
 
@@ -117,9 +117,9 @@ def test_where_there_is_no_device_that_is_said() -> None:
 
 @cache
 def lab() -> Analysis:
-    """One phone gets its certificate, another does not for a fault of CES's start, two come by; CES serves one early."""
+    """One phone gets its certificate, one does not for a fault of CES's start, one comes by; CES serves one early."""
     trace, log, web = whole(PHONE, at("13:00:00"))
-    ciscora, start = ces_starts(at("14:40:30"), pid=1923, fails="trust")
+    ciscora, start = ces_starts(at("14:40:30"), pid=1923, fails=True)
     first = tries(OTHER, at("14:47:54.741"), NOT_ANSWERED, taken=10.038, session=3)
     return analyzed(
         held(

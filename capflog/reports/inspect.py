@@ -26,7 +26,7 @@ def render(report: Report, *, width: int, color: bool, unicode: bool) -> str:
     Times are the node's where the report's clocks know its zone, else UTC.
     """
     page = Page(width, color=color, unicode=unicode)
-    zone = Zone(node_zone(report.clocks), zone_assumed(report.clocks))
+    zone = Zone(node_zone(report.clocks), zone_assumed(report.clocks), node_zone(report.clocks) is not None)
     known = sum(1 for m in report.members if m.source is not None)
     read = f": {some(len(report.members), 'member')}, {known:,} read as logs"
     page.add(page.join(page.log(report.bundle, "bold"), page.say(read)))

@@ -79,12 +79,13 @@ def seconds(amount: float) -> str:
 class Zone:
     """The zone in which times are shown.
 
-    ``offset``: local time minus UTC in seconds; None: not known, shown as UTC. ``assumed``: nothing in the bundle fixes
-    the zone, or the date, of the node's clock.
+    ``offset``: local time minus UTC in seconds; None: not known, times are shown as they stand. ``assumed``: nothing in
+    the bundle fixes the zone, or the date, of the node's clock. ``node``: there are lines of the CUCM node.
     """
 
     offset: int | None
     assumed: bool = False
+    node: bool = True
 
     @property
     def name(self) -> str:
@@ -97,8 +98,13 @@ class Zone:
     @property
     def whose(self) -> str:
         """The zone's name and why it is this one."""
-        known = "the CUCM node's zone" if self.offset is not None else "as the CUCM node's zone is not known"
-        return f"{self.name}, {known}{' (zone or date is assumed)' if self.assumed else ''}"
+        if self.offset is not None:
+            told = f"{self.name}, the CUCM node's zone"
+        elif self.node:
+            told = "the CUCM node's local time, of a zone that is not known"
+        else:
+            told = "UTC"
+        return f"{told} (what is ASSUMED of them: see CLOCKS)" if self.assumed else told
 
     def local(self, time: datetime) -> datetime:
         """Move a time into the zone; a time at the edge of the calendar stays in UTC."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from capflog.reports.layout import PROSE, Page, Zone, short_names, some
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from capflog.model import Finding
+    from capflog.model import Evidence, Finding
 
 #: Names of devices that a finding lists; the table of devices has the others.
 DEVICES_NAMED = 6
@@ -149,22 +150,38 @@ def _where(page: Page, problem: Problem, zone: Zone) -> None:
     page.add(page.say("; ".join(when)), first=_label(page, "When"), indent=_INDENT, hang=_LABEL, width=PROSE)
 
 
+#: What stands before a message in NGINX's two logs: the same message stands in both.
+_HEAD = re.compile(r"(?:nginx: \[\w+\] |\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: (?:\*\d+ )?)")
+
+#: How many further places of the same line are named.
+_ALSO = 3
+
+
 def _prove(page: Page, problem: Problem, zone: Zone) -> None:
     """The lines that prove it, in full; a member is named in full once, then by its file."""
-    evidence = max((f.evidence for f in problem), key=len)[:PROOF_SHOWN]
-    names = short_names(line.member for line in evidence)
+    every = max((f.evidence for f in problem), key=len)
+    said: dict[str, list[Evidence]] = {}
+    for line in every:
+        said.setdefault(_HEAD.sub("", line.text), []).append(line)
+    shown = list(said.values())[:PROOF_SHOWN]
+    names = short_names(line.member for line in every)
     named: set[str] = set()
     label: Text | None = _label(page, "Proof")
-    for line in evidence:
+    for line, *others in shown:
         name = names[line.member] if line.member in named else line.member
         named.add(line.member)
         place = page.log(f"{name}:{line.line}", "cyan")
         if line.time is not None:
-            place = page.join(place, page.say("  " + zone.stamp(line.time, exact=line.time.microsecond > 0)))
+            place = page.join(place, page.say("  " + zone.stamp(line.time, exact=line.source == "capf")))
         page.add(place, first=label, indent=_INDENT, hang=_LABEL)
         page.add(page.log(line.text), indent=_INDENT + _LABEL + 2)
+        if others:
+            places = ", ".join(f"{names[other.member]}:{other.line}" for other in others[:_ALSO])
+            more_places = f" and {len(others) - _ALSO} more" if len(others) > _ALSO else ""
+            also = page.join(page.say("also "), page.log(places), page.say(more_places))
+            page.add(also, indent=_INDENT + _LABEL + 2)
         label = None
-    more = max(f.evidence_total for f in problem) - len(evidence)
+    more = max(f.evidence_total for f in problem) - sum(len(lines) for lines in shown)
     if more > 0:
         page.add(page.say(f"and {more:,} more"), first=label, indent=_INDENT, hang=_LABEL)
 

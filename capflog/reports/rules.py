@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from capflog.reports.layout import PROSE, Column, Page, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from capflog.codes import Explanation
 
 _SEVERITIES = {"error": "red", "warning": "yellow", "info": ""}
 _STATUS = {
@@ -86,15 +87,6 @@ class Rule(Protocol):
     def references(self) -> list[dict[str, str]]:
         """Where it is documented: title, url."""
         ...
-
-
-@dataclass(slots=True)
-class Explanation:
-    """What a code or a name means: labelled lines, and what to do next."""
-
-    title: str
-    lines: list[tuple[str, str]] = field(default_factory=list)
-    next: list[str] = field(default_factory=list)
 
 
 def render_rule(rule: Rule, *, width: int, color: bool, unicode: bool) -> str:

@@ -12,6 +12,7 @@ from capflog.reports.layout import (
     Page,
     Zone,
     joined,
+    node_zone,
     seconds,
     short_names,
     some,
@@ -45,7 +46,7 @@ def render(report: Report, *, width: int, color: bool, unicode: bool, zone_offse
     ASCII.
     """
     page = Page(width, color=color, unicode=unicode)
-    zone = Zone(zone_offset, zone_offset is not None and zone_assumed(report.clocks))
+    zone = Zone(zone_offset, zone_assumed(report.clocks), node_zone(report.clocks) is not None)
     found = problems.by_severity(problems.problems(report.findings))
     _head(page, report, found, zone)
     _causes(page, report, found, zone)

@@ -45,7 +45,8 @@ def render(timeline: Timeline, *, width: int, color: bool, unicode: bool) -> str
     stamp at its start where the row has a time.
     """
     page = Page(width, color=color, unicode=unicode)
-    zone = Zone(timeline.utc_offset_seconds)
+    node = any(row.source not in ("iis", "httperr") for row in timeline.rows)
+    zone = Zone(timeline.utc_offset_seconds, timeline.assumed, node)
     blocks = list(_blocks(timeline))
     _head(page, timeline, zone, beside=any(beside for *_, rows in blocks for _, beside in rows))
     rows = _Rows(page, timeline, zone)

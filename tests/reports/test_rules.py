@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from capflog.reports.rules import Explanation, render_explanation, render_rule, render_rules
+from capflog.codes import Explanation
+from capflog.reports.rules import render_explanation, render_rule, render_rules
 from tests.reports import handmade as h
 
 if TYPE_CHECKING:
