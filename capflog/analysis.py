@@ -87,7 +87,7 @@ def read_members(stored: Iterable[Stored | Refused | Damage]) -> tuple[list[Memb
     members: list[Member] = []
     rows: Rows = []
     dated: dict[str, Dated] = {}
-    seen: dict[bytes, str] = {}
+    seen: dict[tuple[str, bytes], str] = {}
     for item in stored:
         if isinstance(item, Refused):
             members.append(Member(item.name, None, item.status, item.reason))
@@ -104,9 +104,11 @@ def read_members(stored: Iterable[Stored | Refused | Damage]) -> tuple[list[Memb
                 members.append(Member(item.name, None, "skipped", parsed.why, parsed.why, parsed.lines))
             continue
         source = parsed.parser.source
-        twin = seen.setdefault(chunks.digest.digest(), item.name)
+        file = item.name.rpartition("/")[2].removesuffix(".gz").removesuffix(".gzo")
+        twin = seen.setdefault((file, chunks.digest.digest()), item.name)
         if twin != item.name:
-            # Overlapping collections are daily life: what happened once is told once.
+            # Overlapping collections are daily life: what happened once is told once. Two starts of CES may well have
+            # the same lines, but then they stand in files of different numbers.
             reason = f"the same, byte for byte, as {twin}"
             members.append(Member(item.name, None, "skipped", reason, parsed.why, parsed.lines))
             continue

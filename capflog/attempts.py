@@ -223,9 +223,9 @@ def _give_unnamed(
         after = owner.get(named[k]) if k < len(named) else None
         alone = under_way(p) == 1
         if within:
-            # While CAPF waits for CES no session of the phone ends: the end is another's.
+            # While CAPF waits for CES nothing happens in the phone's session: least of all does it end.
             waits = before.call is not None and before.call < p and (before.result is None or p < before.result)
-            if after is before and not (ends[p] and waits):
+            if after is before and not (waits and (ends[p] or not alone)):
                 before.lines[p] = "certain" if alone else "likely"
         elif trace.unrolled[p] - trace.unrolled[last] <= AFTERMATH:
             apart = trace.unrolled[named[k]] - trace.unrolled[p] if k < len(named) else AFTERMATH

@@ -332,30 +332,33 @@ def _date_by_hints(log: _Log, trace: Trace, dated: Mapping[str, Dated]) -> tuple
     for member in sorted(set(members)):
         own_last = int(trace.unrolled[members == member].max())
         folder = re.search(r"(\d{4})-(\d\d)-(\d\d)_(\d\d)-(\d\d)-(\d\d)(?=/)", member)
-        if folder:
-            try:
-                when = datetime(*(int(g) for g in folder.groups()), tzinfo=UTC)  # type: ignore[misc,arg-type]
-            except ValueError:
-                pass
-            else:
-                bounds.append((_last_midnight(_ms(when), own_last), "the folder that the trace was collected into"))
+        when = _moment("{}-{}-{}T{}:{}:{}".format(*folder.groups())) if folder else None
+        if when is not None:
+            bounds.append((_last_midnight(_ms(when), own_last), "the folder that the trace was collected into"))
         mark = dated.get(member)
         if mark is not None and mark.modified is not None:
             bounds.append((_last_midnight(_ms(mark.modified), own_last), "the trace file's own time"))
     wishes = log.table.loc[log.table["parameter"] == "Operation Should Finish By", "value"].dropna().astype(str)
     for wish in wishes:
         found = re.fullmatch(r"(\d{4}):(\d\d):(\d\d):(\d\d):(\d\d)", wish.strip())
-        if found:
-            try:
-                when = datetime(*(int(g) for g in found.groups()), tzinfo=UTC)  # type: ignore[misc,arg-type]
-            except ValueError:
-                continue
+        when = _moment("{}-{}-{}T{}:{}".format(*found.groups())) if found else None
+        if when is not None:
             bounds.append((_last_midnight(_ms(when), last), "'Operation Should Finish By'"))
     bounds = [bound for bound in bounds if FIRST_MS <= bound[0] < LAST_MS]
     if not bounds:
         return -_midnight(last), "date assumed: nothing in the bundle tells it, 1970-01-01 stands for it"
     day, basis = min(bounds)
     return day, f"date assumed: the last day that {basis} allows"
+
+
+def _moment(text: str) -> datetime | None:
+    """Read a time that a name or a setting bears; None where there is no such day or hour."""
+    from dateutil.parser import isoparse  # noqa: PLC0415
+
+    try:
+        return isoparse(text)
+    except ValueError:
+        return None
 
 
 def _last_midnight(bound: int, last: int) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from capflog.clocks import NONE
 from capflog.events import VALUES
 from capflog.model import Confidence, Evidence, Finding, Gap, Verdict
+from capflog.rulebook import PARAMETERS
 from capflog.steps import Columns, in_order, last_step, steps_done
 
 if TYPE_CHECKING:
@@ -373,7 +374,7 @@ def evidence(columns: Columns, facts: Facts, row: int) -> Evidence:
 
 def _parameters(columns: Columns, until: int | None) -> dict[str, str]:
     """Give CAPF's service parameters as it read them last before ``until``, by name; for a rule's text."""
-    told = dict.fromkeys(("ca_hostname", "ca_port", "ca_template"), "not told by these logs")
+    told = dict.fromkeys(PARAMETERS, "not told by these logs")
     rows = [row for row, kind in enumerate(columns.kind) if kind == "capf.param"]
     for row in in_order(columns, rows):
         name, value = columns.text_of("parameter", row), columns.text_of("value", row)

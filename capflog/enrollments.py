@@ -111,8 +111,8 @@ def join(
     covered = _coverage(columns, trace)
     of_starts = {row for start in starts for row in start.rows}
     exchanges = find_exchanges(columns, of_starts)
-    pairs = _pair(exchanges)
-    strays = [exchange.rows for exchange in exchanges if exchange.begin == NONE]
+    pairs, unpaired = _pair(exchanges)
+    strays = [exchange.rows for exchange in exchanges if exchange.begin == NONE or exchange in unpaired]
     clients = {exchange.client for exchange in exchanges if exchange.serious and exchange.client is not None}
     # Who was asked for credentials and is never served is a stranger at CES's port.
     pairs = [pair for pair in pairs if pair[-1].serious or not clients or pair[-1].client in clients]
@@ -354,11 +354,15 @@ def _take(columns: Columns, exchange: Exchange, row: int) -> None:
         exchange.serious = True
 
 
-def _pair(exchanges: list[Exchange]) -> list[list[Exchange]]:
-    """Put each challenge (a first request without credentials, answered 401) before the request that follows on it."""
+def _pair(exchanges: list[Exchange]) -> tuple[list[list[Exchange]], list[Exchange]]:
+    """Put each challenge (a first request without credentials, answered 401) before the request that follows on it.
+
+    Gives back the challenges, too, of which several stood before a request, so that nothing tells which is its own.
+    """
     exchanges = sorted((e for e in exchanges if e.begin != NONE), key=lambda e: (e.begin, e.rows[0]))
     pairs: list[list[Exchange]] = []
     waiting: list[Exchange] = []
+    unclear: list[Exchange] = []
     for exchange in exchanges:
         if exchange.challenged and not exchange.serious:
             waiting.append(exchange)
@@ -369,10 +373,16 @@ def _pair(exchanges: list[Exchange]) -> list[list[Exchange]]:
             if exchange.begin - w.begin <= CHAIN_GAP_MS
             and (w.client is None or exchange.client is None or w.client == exchange.client)
         ]
-        pairs.append([*near[:1], exchange])
-        waiting = [w for w in waiting if w not in near[:1]]
-    pairs += [[exchange] for exchange in waiting]
-    return sorted(pairs, key=lambda p: p[0].begin)
+        # libEST's client comes again at once: of challenges that are well apart the last one is meant.
+        at_once = [w for w in near if near[-1].begin - w.begin <= 2 * SLACK_MS]
+        if len(at_once) > 1:
+            unclear += [w for w in at_once if w not in unclear]
+            pairs.append([exchange])
+        else:
+            pairs.append([*at_once, exchange])
+            waiting = [w for w in waiting if w not in at_once]
+    pairs += [[exchange] for exchange in waiting if exchange not in unclear]
+    return sorted(pairs, key=lambda p: p[0].begin), unclear
 
 
 def _assign(
@@ -391,6 +401,10 @@ def _assign(
             result[i] = (next(iter(candidates)), "certain")
     taken = {owner for owner, _ in result if owner is not None}
     open_items = {i for i, candidates in enumerate(fits) if candidates and result[i][0] is None}
+    for group in _groups(open_items, dict(enumerate(fits))):
+        if any(_in_pieces(pairs[i][-1]) for i in group):
+            # Requests at once whose lines could not be told apart: what is left of each is no ground to judge upon.
+            open_items.difference_update(group)
     left = {i: {k for k in fits[i] - taken if _agrees(pairs[i][-1], stories[k])} for i in open_items}
     changed = True
     while changed:
@@ -446,17 +460,24 @@ def _groups(items: set[int], left: dict[int, set[int]]) -> list[list[int]]:
     return [members for _, members in groups]
 
 
+def _in_pieces(exchange: Exchange) -> bool:
+    """Tell whether a request that CES worked on lacks its connection or its answer."""
+    return exchange.serious and (exchange.connection is None or exchange.status is None)
+
+
 def _agrees(exchange: Exchange, story: Story) -> bool:
-    """Tell whether what CES answered is what CAPF was told (libEST client 2.x and 3.x)."""
-    if exchange.status is None or exchange.status < 0:
+    """Tell whether what CES answered, and when, is what CAPF was told (libEST client 2.x and 3.x)."""
+    if story.answered is not None and exchange.end != NONE:
+        if story.gave_up and exchange.end < story.answered - SLACK_MS:
+            return False
+        if not story.gave_up and exchange.end - 999 > story.answered + SLACK_MS:
+            return False
+    if exchange.status is None or exchange.status < 0 or story.gave_up or story.error is None:
         return True
-    if exchange.status == 200:
-        return story.outcome == "issued" or story.gave_up
-    if story.outcome == "issued":
+    if exchange.error == "EST_ERR_HTTP_WRITE":
         return False
-    if exchange.status == 401:
-        return story.error in ("EST_ERR_AUTH_FAIL", None) or story.gave_up
-    return True
+    told = TOLD_BY_STATUS.get(exchange.status)
+    return story.error == told[0] if told is not None else story.outcome != "issued"
 
 
 #: What libEST's client makes of CES's HTTP status (est_client.c of 2.1.0; 3.2.0 differs for 500 alone).

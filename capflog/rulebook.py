@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from capflog.model import Severity
 
 ID = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+#: CAPF's service parameters, which any rule's text may name besides what the rule reads itself: {ca_template}.
+PARAMETERS = ("ca_hostname", "ca_port", "ca_template")
 SEVERITIES = ("error", "warning", "info")
 SCOPES = ("service", "device")
 STATUSES = ("documented", "inferred")
