@@ -30,6 +30,12 @@ SILENCE = 60_000
 #: The same once CAPF had its answer: a phone that failed comes again after 30 s (Cisco Security Guide, CAPF). (ms)
 SILENCE_AFTER_ANSWER = 20_000
 
+#: How long EST's client may wait for an answer: its timeout can be set to an hour (libEST 2.1.0 est_client.c). (ms)
+LONGEST_WAIT = 3_660_000
+
+#: Another device's line within so many named lines, and so close, may be of an unnamed line's session. (ms)
+_AROUND, _CLOSE = 8, 200
+
 #: A session's end is an attempt's own where the device's last lines stand together, this many of them at least, and at
 #: most this many lines that name no device stand between them and the end.
 _OWN, _NEXT = 3, 8
@@ -62,9 +68,14 @@ class Trace:
     rows: np.ndarray
     unrolled: np.ndarray
 
+    def numbers(self) -> np.ndarray:
+        """Give the number of each row's folder; a straggler from before the first midnight is of its folder still."""
+        numbers: np.ndarray = (self.unrolled + DAY_MS) // APART
+        return numbers
+
     def folders(self) -> list[Trace]:
         """Give the traces of the folders, each with its times since its own first midnight."""
-        number = self.unrolled // APART
+        number = self.numbers()
         return [Trace(self.rows[number == n], self.unrolled[number == n] - n * APART) for n in np.unique(number)]
 
 
@@ -156,7 +167,8 @@ def find_attempts(table: pd.DataFrame, trace: Trace) -> list[Attempt]:
             other = session is not None and attempt.session is not None and session != attempt.session
             waiting = attempt.call is not None and attempt.result is None
             patience = SILENCE if attempt.result is None else SILENCE_AFTER_ANSWER
-            if other or (silent > patience and not (waiting and kind == "est.enroll.result")):
+            awaited = waiting and kind == "est.enroll.result" and silent <= LONGEST_WAIT
+            if other or (silent > patience and not awaited):
                 attempt = None
         if kind == "est.enroll.mode" or (kind == "est.enroll.call" and (attempt is None or attempt.call is not None)):
             attempt = Attempt(device, session, p)
@@ -208,6 +220,11 @@ def _give_unnamed(
             k -= 1
         return count
 
+    def others_near(p: int, k: int, device: str) -> bool:
+        """Tell whether a line of another device stands close by, of a session that need not enroll."""
+        around = (*named[max(0, k - _AROUND) : k], *named[k : k + _AROUND])
+        return any(devices[q] != device and abs(trace.unrolled[q] - trace.unrolled[p]) <= _CLOSE for q in around)
+
     ended: set[int] = set()
     final = {id(a): max(a.lines) for a in attempts}
     latest: dict[int, int] = {}
@@ -221,7 +238,7 @@ def _give_unnamed(
         last = max(named[k - 1], latest.get(id(before), -1))
         within = p < final[id(before)]
         after = owner.get(named[k]) if k < len(named) else None
-        alone = under_way(p) == 1
+        alone = under_way(p) == 1 and not others_near(p, k, before.device)
         if within:
             # While CAPF waits for CES nothing happens in the phone's session: least of all does it end.
             waits = before.call is not None and before.call < p and (before.result is None or p < before.result)

@@ -45,6 +45,9 @@ NARROW_MS = 2_000
 #: Requests of CES to the CA that follow one another by less than this are of one piece of work. (ms)
 CHAIN_GAP_MS = 30_000
 
+#: Offsets that differ by less than this are one. (ms)
+SAME_MS = 5_000
+
 #: How many pairs of lines are compared at the most when the offset of IIS is sought.
 PAIRS_MAX = 4_000_000
 
@@ -103,7 +106,7 @@ def align(
     bases: list[str] = []
     capf_at = trace.unrolled.copy()
     parts: list[_Calls] = []
-    for number, part in zip(np.unique(trace.unrolled // APART), trace.folders(), strict=True):
+    for number, part in zip(np.unique(trace.numbers()), trace.folders(), strict=True):
         own = calls.of_folder(int(number))
         date, basis, known = _date_by_ces(log, part, own.all)
         if date is None:
@@ -113,7 +116,7 @@ def align(
             date, basis = _date_by_hints(log, part, dated)
         date_known = date_known and known
         bases += [basis] if basis not in bases else []
-        capf_at[trace.unrolled // APART == number] = part.unrolled + date
+        capf_at[trace.numbers() == number] = part.unrolled + date
         parts.append(own.later(date))
     date_basis = "; ".join(bases)
     lo, hi, matched, of = _iis_delta(log, _Calls.together(parts), zone)
@@ -125,7 +128,7 @@ def align(
         zone_basis = f"{_zone_name(zone)}, taken from the match with IIS"
     if zone is None:
         zone = 0
-        zone_basis = "nothing in the bundle tells the node's zone: its stamps stand as if they were UTC"
+        zone_basis = "no line of the logs tells the node's zone: its stamps stand as if they were UTC"
     offset = (lo + zone * 1000, hi + zone * 1000) if matched else None
 
     time, earliest, latest = (np.full(len(table), NONE, dtype=np.int64) for _ in range(3))
@@ -222,7 +225,7 @@ class _Calls:
 
     def of_folder(self, number: int) -> _Calls:
         """Give the calls of the n-th folder's trace, since its own first midnight."""
-        parts = [part[part[:, 0] // APART == number] - number * APART for part in (self.all, self.issued)]
+        parts = [p[(p[:, 0] + DAY_MS) // APART == number] - number * APART for p in (self.all, self.issued)]
         return _Calls(*parts)
 
     @staticmethod
@@ -453,7 +456,9 @@ def _best_delta(pairs: Sequence[Pair], zone: int | None, limits: tuple[int, int]
     if not lows:
         return 0, 0, 0
     low, high = np.concatenate(lows), np.concatenate(highs)
-    lo, hi = _agreed(low, high, zone)
+    lo, hi, clear = _agreed(low, high, zone)
+    if not clear:
+        return 0, 0, 0
     middle = (lo + hi) // 2
     matched = 0
     for there, begin, end in pairs:
@@ -462,8 +467,8 @@ def _best_delta(pairs: Sequence[Pair], zone: int | None, limits: tuple[int, int]
     return lo, hi, matched
 
 
-def _agreed(low: np.ndarray, high: np.ndarray, zone: int | None) -> tuple[int, int]:
-    """Find the interval that most of the intervals hold; of equals the one nearest to a zone.
+def _agreed(low: np.ndarray, high: np.ndarray, zone: int | None) -> tuple[int, int, bool]:
+    """Find the interval that most of the intervals hold; of equals the one nearest to a zone, if it is so clearly.
 
     The intervals are open: where one ends and another begins in the same millisecond they do not agree.
     """
@@ -480,7 +485,10 @@ def _agreed(low: np.ndarray, high: np.ndarray, zone: int | None) -> tuple[int, i
     else:
         away = np.abs(middle - np.round(middle / QUARTER_MS) * QUARTER_MS) + np.abs(middle) / 1e6
     pick = int(np.argmin(away))
-    return int(lo[pick]), int(hi[pick])
+    near = np.abs(middle - middle[pick]) <= SAME_MS
+    clear = near.all() or 3 * away[pick] + 2 * SAME_MS <= away[~near].min()
+    # Of several that are near one another none is better than another: the offset lies in one of them.
+    return int(lo[near].min()), int(hi[near].max()), bool(clear)
 
 
 def _place_nginx(log: _Log, zone: int, time: np.ndarray, earliest: np.ndarray, latest: np.ndarray) -> None:
@@ -585,6 +593,21 @@ def _place_ciscora(
                 earliest[row], latest[row] = low, high
                 if low != NONE and high - low <= NARROW_MS:
                     time[row] = low
+    _bound_by_order(starts, earliest, latest)
+
+
+def _bound_by_order(starts: Sequence[Start], earliest: np.ndarray, latest: np.ndarray) -> None:
+    """Bound the starts of which nothing tells the time by the starts before and after them in the logs."""
+    untold = [start for start in starts if all(earliest[row] == latest[row] == NONE for row in start.rows)]
+    for edge, order, pick in ((earliest, starts, max), (latest, starts[::-1], min)):
+        other = latest if edge is earliest else earliest
+        known: int | None = None
+        for start in order:
+            if any(start is one for one in untold):
+                edge[start.rows] = NONE if known is None else known + (1 if edge is earliest else -1)
+                continue
+            bounds = [int(other[row]) for row in start.rows if other[row] != NONE]
+            known = pick(bounds) if bounds else known
 
 
 def _clocks(
@@ -607,12 +630,13 @@ def _clocks(
         rows = log.of(source)
         return sorted({str(m) for m in members[rows[log.stamp[rows] != NONE]]})
 
+    told = zone if zone_known else None
     if has_capf:
         basis = "; ".join(part for part in (zone_basis, date_basis) if part)
         assumed = not (zone_known and date_known)
-        clocks.append(Clock("capf", stamped("capf"), zone, 0.0, 0.0, "reference", assumed, basis))
+        clocks.append(Clock("capf", stamped("capf"), told, 0.0, 0.0, "reference", assumed, basis))
     if stamped("nginx"):
-        clocks.append(Clock("nginx", stamped("nginx"), zone, 0.0, 0.0, "reference", not zone_known, zone_basis))
+        clocks.append(Clock("nginx", stamped("nginx"), told, 0.0, 0.0, "reference", not zone_known, zone_basis))
     for source in ("iis", "httperr"):
         names = stamped(source)
         if not names:

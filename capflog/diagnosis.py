@@ -9,6 +9,7 @@ it, if that failed.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -216,6 +217,8 @@ def _ask(episode: Episode, facts: Facts, columns: Columns, rules: Sequence[Rule]
     for one in spoken:
         shown = [row for row in episode.rows if columns.kind[row] in one.rule.show]
         one.rows = in_order(columns, {*one.rows, *shown})
+        if not one.rows and one.rule.last_resort and episode.rows:
+            one.rows = episode.rows[-1:]
     episode.spoken = sorted(spoken, key=lambda s: (-_SURENESS.index(s.confidence), s.rule.last_resort, s.rule.id))
 
 
@@ -248,6 +251,7 @@ def _inherit(columns: Columns, of_stories: Sequence[Episode], of_starts: Sequenc
         else:
             timed.append((low, episode))
     timed.sort(key=lambda pair: pair[0])
+    issued = sorted(e.story.begin for e in of_stories if e.story is not None and e.story.outcome == "issued")
     inherited: dict[int, Episode] = {}
     for i, episode in enumerate(of_stories):
         story = episode.story
@@ -258,9 +262,13 @@ def _inherit(columns: Columns, of_stories: Sequence[Episode], of_starts: Sequenc
         if any(columns.kind[row] == "curl.failed" for row in episode.rows):
             # CES was at work for it, and says itself what failed.
             continue
-        before = [e for low, e in timed if low <= story.begin]
-        last = before[-1] if before else (untimed[-1] if untimed else None)
-        if last is not None and last.failed and any(s.rule.severity == "error" for s in last.spoken):
+        before = [(low, e) for low, e in timed if low <= story.begin]
+        since, last = before[-1] if before else (NONE, untimed[-1] if untimed else None)
+        if last is None or not last.failed or not any(s.rule.severity == "error" for s in last.spoken):
+            continue
+        place = bisect_left(issued, story.begin)
+        if since == NONE or not place or issued[place - 1] <= since:
+            # CES that has had a certificate issued since then has got over its start.
             inherited[i] = last
     return inherited
 
@@ -329,7 +337,7 @@ def _finding(columns: Columns, facts: Facts, entry: _Gathered, episodes: Sequenc
         scope = "devices" if len(devices) > 1 else "device"
     alternatives = list(dict.fromkeys(name for s in entry.spoken for name in s.alternatives))
     texts = [facts.text(row) for row in rows]
-    told = _parameters(columns, last)
+    told = _parameters(columns, last) | {"told": _told(entry)}
     explanation = _filled(rule.explanation, told | _readings(rule, texts, safe=False))
     safe = told | _readings(rule, texts, safe=True)
     rest = [_filled(text, safe) for text in (*rule.remedy, *rule.verify)]
@@ -370,6 +378,12 @@ def evidence(columns: Columns, facts: Facts, row: int) -> Evidence:
         when(int(columns.time[row])),
         str(columns.source[row]),
     )
+
+
+def _told(entry: _Gathered) -> str:
+    """Say what CAPF was told of the enrollments: the names of the errors."""
+    errors = sorted({e.story.error for e in entry.episodes if e.story is not None and e.story.error is not None})
+    return ", ".join(errors) if errors else "not told by these logs"
 
 
 def _parameters(columns: Columns, until: int | None) -> dict[str, str]:

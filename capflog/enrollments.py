@@ -42,6 +42,9 @@ CHAIN_GAP_MS = 30_000
 APART_MS = 100
 
 
+#: A span of time longer than this is a long one. (ms)
+LONG_MS = 2_000
+
 #: CES's requests to the CA stand at most this far from the other lines of its start. (ms)
 START_MS = 12_000
 
@@ -88,9 +91,14 @@ class Exchange:
     error: str | None = None
     value: int | None = None
     challenged: bool = False
+    curl_failed: bool = False
+    worked_until: int = 0
+    """The row of CES's last request to the CA for it."""
     serious: bool = False
     """It has lines of libEST's enrollment or of CES's own work; a stranger at the port has not."""
     over: bool = False
+    unclear: bool = False
+    """It was answered before CES did anything for it, while others were under way: the answer may be theirs."""
 
 
 @dataclass(slots=True)
@@ -272,7 +280,9 @@ def find_exchanges(columns: Columns, of_starts: set[int]) -> list[Exchange]:
         for member in np.unique(columns.member[rows]):
             by_connection: dict[tuple[int | None, int], Exchange] = {}
             current: Exchange | None = None
-            for row in rows[columns.member[rows] == member].tolist():
+            mine = rows[columns.member[rows] == member].tolist()
+            at_work = _last_work(columns, mine)
+            for row in mine:
                 if row in of_starts:
                     current = None
                     continue
@@ -293,17 +303,45 @@ def find_exchanges(columns: Columns, of_starts: set[int]) -> list[Exchange]:
                         if not adopted:
                             exchanges.append(known)
                         known.connection = connection
+                        known.worked_until = at_work.get(key, row)
                         by_connection[key] = known
                     current = known
                 elif kind.startswith("est."):
+                    if kind in _AFTER and (current is None or not current.over):
+                        # Of a request that is over, while another goes on.
+                        continue
                     done = current is not None and current.over and kind not in _TRAILERS
                     if current is None or done or _starts_request(columns, current, kind):
                         current = Exchange()
                         exchanges.append(current)
+                    elif kind in _ANSWERS | {"est.access"} and current.connection is not None:
+                        # libEST answers a request when CES has done its work for it: not while more of that follows.
+                        near = [e for e in exchanges[-_AT_ONCE:] if row - e.rows[-1] < _NEAR_ROWS]
+                        done_with = [
+                            e for e in near if e.connection is not None and not e.over and e.worked_until < row
+                        ]
+                        if len(done_with) == 1:
+                            (current,) = done_with
+                        elif len(done_with) > 1 or current not in done_with:
+                            current.unclear = True
+                    if current.connection is None and not current.challenged and kind in _ANSWERS | {"est.access"}:
+                        near = [e for e in exchanges[-_AT_ONCE:] if e.rows and row - e.rows[-1] < _NEAR_ROWS]
+                        current.unclear = any(e.connection is not None and not e.over for e in near)
                 else:
                     continue
                 _take(columns, current, row)
     return [e for e in exchanges if e.serious or e.challenged]
+
+
+def _last_work(columns: Columns, rows: Sequence[int]) -> dict[tuple[int | None, int], int]:
+    """Give the row of the last request to the CA that CES made for each connection of a file."""
+    last: dict[tuple[int | None, int], int] = {}
+    for row in rows:
+        if columns.kind[row].startswith("curl."):
+            connection = columns.integer("connection", row)
+            if connection is not None:
+                last[columns.integer("pid", row), connection] = row
+    return last
 
 
 #: Among how many requests, and how many rows after its last one, a line may still be of a request of libEST's.
@@ -312,14 +350,15 @@ _AT_ONCE, _NEAR_ROWS = 16, 64
 #: What libEST logs of a request that it refuses: its answer.
 _ANSWERS = frozenset({"est.auth.failed", "est.enroll.failed", "est.error.page", "est.response", "est.request.failed"})
 
-#: What libEST logs of a request after its access record.
-_TRAILERS = frozenset({"est.referer", "est.agent", "est.shutdown", "est.ssl.error"})
+#: What libEST logs of a request after its access record; errors of TLS come at any time.
+_AFTER = frozenset({"est.referer", "est.agent", "est.shutdown"})
+_TRAILERS = _AFTER | {"est.ssl.error"}
 
 
 def _starts_request(columns: Columns, exchange: Exchange, kind: str) -> bool:
     """Tell whether this libEST line begins another request than the one under way."""
     if kind == "est.peer":
-        return any(columns.kind[row].startswith("est.") for row in exchange.rows)
+        return bool(exchange.rows)
     if kind in ("est.client.nocert", "est.client.cert"):
         return any(columns.kind[row] in ("est.client.nocert", "est.client.cert") for row in exchange.rows)
     return False
@@ -352,6 +391,7 @@ def _take(columns: Columns, exchange: Exchange, row: int) -> None:
         exchange.serious = exchange.serious or ("enroll" in url and not exchange.challenged)
     elif kind in ("curl.ok", "curl.failed", "curl.data", "est.auth.failed"):
         exchange.serious = True
+        exchange.curl_failed = exchange.curl_failed or kind == "curl.failed"
 
 
 def _pair(exchanges: list[Exchange]) -> tuple[list[list[Exchange]], list[Exchange]]:
@@ -397,7 +437,7 @@ def _assign(
     fits = _fitting(items, stories)
     wanted = Counter(owner for candidates in fits for owner in candidates)
     for i, candidates in enumerate(fits):
-        if len(candidates) == 1 and wanted[next(iter(candidates))] == 1:
+        if len(candidates) == 1 and wanted[next(iter(candidates))] == 1 and not pairs[i][-1].unclear:
             result[i] = (next(iter(candidates)), "certain")
     taken = {owner for owner, _ in result if owner is not None}
     open_items = {i for i, candidates in enumerate(fits) if candidates and result[i][0] is None}
@@ -422,6 +462,8 @@ def _assign(
         owners = sorted(set().union(*(left[i] for i in group)), key=lambda k: stories[k].begin)
         inside = sorted(group, key=lambda i: pairs[i][0].rows[0])
         apart = all(stories[b].begin - stories[a].begin >= APART_MS for a, b in pairwise(owners))
+        # What CES does for the one and the other takes its time: only the challenges come in the order of the calls.
+        apart = apart and all(pairs[i][0].challenged for i in group)
         if len(owners) == len(inside) and apart and all(k in left[i] for i, k in zip(inside, owners, strict=True)):
             for i, owner in zip(inside, owners, strict=True):
                 result[i] = (owner, "likely")
@@ -462,7 +504,7 @@ def _groups(items: set[int], left: dict[int, set[int]]) -> list[list[int]]:
 
 def _in_pieces(exchange: Exchange) -> bool:
     """Tell whether a request that CES worked on lacks its connection or its answer."""
-    return exchange.serious and (exchange.connection is None or exchange.status is None)
+    return exchange.unclear or (exchange.serious and (exchange.connection is None or exchange.status is None))
 
 
 def _agrees(exchange: Exchange, story: Story) -> bool:
@@ -480,8 +522,15 @@ def _agrees(exchange: Exchange, story: Story) -> bool:
     return story.error == told[0] if told is not None else story.outcome != "issued"
 
 
+#: What CES asks of the CA for one enrollment; a login takes two or three requests (NTLM).
+WHOLE = ["login", "form", "login", "post", "certificate"]
+
+#: What libEST's server logs as the status of an answer that the application wrote: a success (seen in 2.1.0).
+UNSET_STATUS = -1
+
 #: What libEST's client makes of CES's HTTP status (est_client.c of 2.1.0; 3.2.0 differs for 500 alone).
 TOLD_BY_STATUS = {
+    UNSET_STATUS: ("EST_ERR_NONE", 0),
     200: ("EST_ERR_NONE", 0),
     202: ("EST_ERR_CA_ENROLL_RETRY", 26),
     400: ("EST_ERR_HTTP_BAD_REQ", 13),
@@ -496,9 +545,9 @@ def _from_ces(pair: list[Exchange], rows: list[int]) -> Story:
     error, value = TOLD_BY_STATUS.get(last.status or 0, (None, None))
     outcome: Literal["issued", "failed", "incomplete"] = "incomplete"
     if last.serious:
-        if last.status == 200 and last.error is None:
+        if last.status in (200, UNSET_STATUS) and last.error is None:
             outcome = "issued"
-        elif last.status is not None or last.error is not None:
+        elif last.status is not None or last.error is not None or last.curl_failed:
             outcome = "failed"
     if outcome == "failed" and last.error == "EST_ERR_HTTP_WRITE":
         # CAPF had gone away before this answer: it was not told of it.
@@ -514,6 +563,12 @@ def _ca_requests(columns: Columns) -> list[int]:
     """List the requests that CES made of the CA, in the order of time; those of browsers and others are nobody's."""
     rows = np.flatnonzero(columns.source == "iis").tolist()
     mine = [row for row in rows if (columns.text_of("agent", row) or "CiscoRA").startswith("CiscoRA")]
+    # HTTP.sys logs no User-Agent: what asks for /certsrv from where CES asks is taken for CES.
+    clients = {columns.text_of("client", row) for row in mine}
+    for row in np.flatnonzero(columns.source == "httperr").tolist():
+        asks = (columns.text_of("url", row) or "").lower().startswith("/certsrv")
+        if asks and (not clients or columns.text_of("client", row) in clients):
+            mine.append(row)
     return sorted(mine, key=lambda row: (columns.time[row], columns.member[row], columns.line[row]))
 
 
@@ -556,30 +611,21 @@ def _join_ca(
     others: bool,
 ) -> list[list[int]]:
     """Put CES's requests to the CA to enrollments; gives back those that fit none for sure."""
-    order = sorted(range(len(stories)), key=lambda k: stories[k].begin)
-    begins = [stories[k].begin for k in order]
-    reach = max((stories[k].until - stories[k].begin for k in order), default=0)
+    waiting = _Spans([(story.begin, story.end, k) for k, story in enumerate(stories)])
+    # Only a call that was given up is worked for long after its end.
+    after = _Spans([(story.end + 1, story.until, k) for k, story in enumerate(stories)])
     open_rows: list[int] = []
+    calls: dict[int, set[int]] = {}
     choices: dict[int, set[int]] = {}
     for row in requests:
         low, high = int(columns.earliest[row]), int(columns.latest[row])
-        fits, late = set(), set()
-        k = bisect_right(begins, high) - 1
-        while k >= 0 and begins[k] >= low - reach - SLACK_MS:
-            story = stories[order[k]]
-            if high >= story.begin and low <= story.end:
-                fits.add(order[k])
-            elif high >= story.begin and low <= story.until:
-                late.add(order[k])
-            k -= 1
+        fits = waiting.over(low, high)
+        late = after.over(low, high) - fits
         if len(fits) == 1 and not late:
             (owner,) = fits
             stories[owner].rows[row] = "certain"
-        elif len(fits) == 0 and len(late) == 1 and not _is_login(columns, row):
-            (owner,) = late
-            stories[owner].rows[row] = "likely"
         else:
-            choices[row] = fits or late
+            calls[row], choices[row] = fits, fits | late
             open_rows.append(row)
     strays: list[list[int]] = []
     chains: list[list[int]] = []
@@ -591,7 +637,10 @@ def _join_ca(
             chains += found
     taken: set[int] = set()
     for chain in chains:
-        common = set.intersection(*(choices[row] for row in chain)) if chain else set()
+        common = set.intersection(*(choices[row] for row in chain))
+        if any(step_of(columns, row) == "form" for row in chain):
+            # CES does not begin only after CAPF gave up, if there is a call that it may have begun for.
+            common = set.intersection(*(calls[row] for row in chain)) or common
         left = [k for k in common - taken if _chain_agrees(columns, chain, stories[k])]
         if len(left) == 1:
             taken.add(left[0])
@@ -603,8 +652,26 @@ def _join_ca(
     return strays
 
 
-def _is_login(columns: Columns, row: int) -> bool:
-    return step_of(columns, row) == "login"
+class _Spans:
+    """Spans of time that can be asked which of them touch another; short and long ones apart, so that it is quick."""
+
+    def __init__(self, spans: Sequence[tuple[int, int, int]]) -> None:
+        self._groups: list[tuple[list[tuple[int, int, int]], list[int], int]] = []
+        for long in (False, True):
+            group = sorted(span for span in spans if (span[1] - span[0] > LONG_MS) == long)
+            reach = max((end - begin for begin, end, _ in group), default=0)
+            self._groups.append((group, [begin for begin, _, _ in group], reach))
+
+    def over(self, low: int, high: int) -> set[int]:
+        """Give the numbers of the spans that share a moment with ``low`` to ``high``."""
+        found = set()
+        for group, begins, reach in self._groups:
+            k = bisect_right(begins, high) - 1
+            while k >= 0 and begins[k] >= low - reach:
+                if group[k][1] >= low:
+                    found.add(group[k][2])
+                k -= 1
+        return found
 
 
 def _asks(columns: Columns, chain: Sequence[int]) -> bool:
@@ -669,22 +736,26 @@ def _waits_for(columns: Columns, chain: Sequence[int], step: str) -> bool:
 
 
 def _chain_agrees(columns: Columns, chain: Sequence[int], story: Story) -> bool:
-    """Tell whether a chain can be an enrollment's: one that was issued fetched its certificate."""
-    own = [row for row in story.rows if columns.source[row] == "iis"]
-    fetched = any(step_of(columns, row) == "certificate" for row in (*chain, *own))
-    return fetched or story.outcome != "issued"
+    """Tell whether a chain goes on where the enrollment's own requests end; one that was issued has them all."""
+    rows = sorted({*chain, *(row for row in story.rows if columns.source[row] == "iis")})
+    rows.sort(key=lambda row: (columns.time[row], columns.member[row], columns.line[row]))
+    steps = [step_of(columns, row) for row in rows]
+    done = [step for k, step in enumerate(steps) if k == 0 or step != "login" or steps[k - 1] != "login"]
+    return done == WHOLE[: len(done)] and (story.outcome != "issued" or len(done) == len(WHOLE))
 
 
 def _from_ca(columns: Columns, chain: list[int], requests: Sequence[int]) -> Story:
     """Make an enrollment without a device of what the CA alone shows.
 
-    Fetching the certificate is taken for success. A chain that broke off is a failure where IIS goes on logging well
-    after it, else it is incomplete: IIS writes up to 64 KB late.
+    Fetching the certificate is taken for success, if CAPF can still have waited for it; what CAPF was told, nobody
+    here knows. A chain that broke off is a failure where IIS goes on logging well after it, else it is incomplete: IIS
+    writes up to 64 KB late.
     """
     times = [int(columns.time[row]) for row in chain]
     fetched = any(step_of(columns, r) == "certificate" and columns.integer("status", r) == 200 for r in chain)
     later = bool(requests) and int(columns.time[requests[-1]]) - max(times) > CHAIN_GAP_MS
     outcome: Literal["issued", "failed", "incomplete"] = "issued" if fetched else "failed" if later else "incomplete"
-    error, value = ("EST_ERR_NONE", 0) if fetched else (None, None)
+    if fetched and max(times) - min(times) >= GAVE_UP_MS:
+        outcome = "incomplete"
     rows: dict[int, Sure] = dict.fromkeys(chain, "certain")
-    return Story(None, min(times), max(times), None, outcome, error, value, rows, min(times), max(times))
+    return Story(None, min(times), max(times), None, outcome, None, None, rows, min(times), max(times))

@@ -25,6 +25,9 @@ ENTRY_POINTS = "capflog.parsers"
 #: How much of a member's start is looked at to tell what it is, in bytes of text.
 SAMPLE_BYTES = 64 * 1024
 
+#: How much of it is looked at to tell its encoding and its line ends.
+HEAD_BYTES = 4096
+
 #: A log is taken for a parser's own when at least this share of the sample's lines has its shape.
 RECOGNISED_SHARE = 0.04
 
@@ -172,7 +175,7 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
     head = b""
     for chunk in source:
         head += chunk
-        if len(head) >= 4:
+        if len(head) >= HEAD_BYTES:
             break
     else:
         if not head:
@@ -194,9 +197,13 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
         stream: Iterator[bytes] = transcoded()
     else:
         stream = rest()
+    # Line ends of a carriage return alone: a file that went through an old tool.
+    alone = codec is None and b"\n" not in head and b"\r" in head.rstrip(b"\r")
     kept = b""
     first = True
     for chunk in stream:
+        if alone:
+            chunk = chunk.replace(b"\r", b"\n")  # noqa: PLW2901
         parts = (kept + chunk).split(b"\n")
         kept = parts.pop()
         for part in parts:

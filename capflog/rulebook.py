@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ID = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 #: CAPF's service parameters, which any rule's text may name besides what the rule reads itself: {ca_template}.
 PARAMETERS = ("ca_hostname", "ca_port", "ca_template")
+#: All that any rule's text may name: those, and what CAPF was told of the enrollments.
+GIVEN = (*PARAMETERS, "told")
 SEVERITIES = ("error", "warning", "info")
 SCOPES = ("service", "device")
 STATUSES = ("documented", "inferred")

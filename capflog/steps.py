@@ -6,6 +6,8 @@ the form, logs in again, posts the request, fetches the certificate; CAPF gets i
 
 from __future__ import annotations
 
+import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,6 +119,14 @@ class Columns:
             for name in ("time", "earliest", "latest")
         )
 
+    @cached_property
+    def libest(self) -> str | None:
+        """The version of libEST that the logs name, if they name one alone: what its numbers mean depends on it."""
+        rows = [row for row, kind in enumerate(self.kind) if kind == "est.version"]
+        found = {re.search(r"\d+\.\d+\.\d+", self.text_of("version", row) or "") for row in rows}
+        versions = {match[0] for match in found if match is not None}
+        return versions.pop() if len(versions) == 1 else None
+
     def _of(self, name: str) -> Any:
         if name not in self._arrays:
             column = self._table[name]
@@ -143,7 +153,8 @@ class Columns:
         value = self.integer("code", row)
         name = self.text_of("error", row)
         if name is None and value is not None:
-            name = "EST_ERR_NONE" if value == 0 else est_name(value, None)
+            name = "EST_ERR_NONE" if value == 0 else est_name(value, self.libest)
+            name = name or f"EST error {value}"
         return name, value
 
 
@@ -162,7 +173,8 @@ def step_of(columns: Columns, row: int) -> str | None:
     if kind == "est.enroll.result":
         return "answer" if columns.est_error(row)[0] == "EST_ERR_NONE" else None
     if kind == "est.access":
-        return "answer" if columns.integer("status", row) == 200 else None
+        # libEST 2.1.0 logs -1 for an answer that the application wrote itself: that of a success.
+        return "answer" if columns.integer("status", row) in (200, -1) else None
     if kind == "capf.message":
         return "end" if columns.text_of("message", row) == "END_SESSION" else None
     return None

@@ -51,8 +51,8 @@ _DEVICE = r"[A-Za-z0-9._-]{0,127}[A-Za-z0-9_-]"
 _FUNCTION = re.compile(r"(?:[^\s(]++|\((?:[^()]++|\([^()]*+\))*+\))++(?=\s|$)")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _LEAD = re.compile(r"\w+", re.ASCII)
-_PREFIX = re.compile(rf"(\d{{1,10}}):((?=[0-9._-]*[A-Za-z]){_DEVICE})?: *", re.ASCII)
-_SELECT = re.compile(rf"\bSelect\(((?=[0-9._-]*[A-Za-z]){_DEVICE})\)", re.ASCII)
+_PREFIX = re.compile(rf"(\d{{1,10}}):((?=[0-9._-]*[A-Za-z]|\d{{5}}){_DEVICE})?: *", re.ASCII)
+_SELECT = re.compile(rf"\bSelect\(((?=[0-9._-]*[A-Za-z]|\d{{5}}){_DEVICE})\)", re.ASCII)
 #: Where CAPF keeps CSRs and certificates on the node.
 _FILES = "/tmp/capf/"  # noqa: S108
 _NAMED = re.compile(

@@ -135,6 +135,23 @@ def test_an_answer_may_come_after_minutes() -> None:
     assert tags(analysis, member) == [{"slow"}, {"other"}]
 
 
+def test_an_answer_after_hours_is_not_that_of_the_call() -> None:
+    """libEST's client waits an hour at most: between the two the trace lost something."""
+    lines = tries(PHONE, at("08:00:00"), ISSUED, taken=4 * 3600)
+    found = enrollments(trace(lines))
+    assert [(e.outcome, e.est_error) for e in found] == [("incomplete", None), ("incomplete", "EST_ERR_NONE")]
+
+
+def test_traces_of_two_folders_share_no_attempt() -> None:
+    """Each was collected at its own time, and nothing tells what lies between them."""
+    lines = tries(PHONE, at("14:05:04.628"), NOT_ANSWERED, taken=10.038)
+    begun, ended = (held(f"{folder}/capf1.txt", part) for folder, part in (("a", lines[:4]), ("b", lines[4:])))
+    assert [(e.outcome, e.est_error) for e in enrollments(begun, ended)] == [
+        ("incomplete", None),
+        ("incomplete", "EST_ERR_SSL_READ"),
+    ]
+
+
 def test_an_answer_without_a_name_is_told_by_its_number() -> None:
     lines = tries(PHONE, at("14:47:54.741"), "35", taken=10.038)
     assert any("Enrollment rv = 35 with pkcs7 length = 0" in line.text for line in lines)
@@ -197,12 +214,16 @@ def test_phones_at_the_same_time_keep_their_own_lines() -> None:
     assert sorted(tags(analysis, member), key=str) == sorted([{PHONE}, {OTHER}], key=str)
 
 
-def in_between(alone: bool) -> tuple[str | None, str | None]:
-    """Tell how surely a line without a name was put to the phone around it, and to the other phone."""
-    one = tries(PHONE, at("14:00:00"), NOT_ANSWERED, taken=10.038)
-    unnamed = said(at("14:00:05"), "debug addded 6 to readset")
-    around = said(at("14:00:04.9"), f"debug 2:{PHONE}:waiting") + said(at("14:00:05.1"), f"debug 2:{PHONE}:waiting")
-    two = [] if alone else tries(OTHER, at("13:59:58"), NOT_ANSWERED, taken=10.038, session=3)
+def in_between(*, alone: bool, waiting: bool) -> tuple[str | None, str | None]:
+    """Tell how surely a line without a name was put to the phone around it, and to another one that is under way.
+
+    ``waiting``: it stands between CAPF's call and the answer, else behind the answer.
+    """
+    when = at("14:00:05") if waiting else at("14:00:11")
+    one = tries(PHONE, at("14:00:00"), NOT_ANSWERED, taken=10.038, ends=False)
+    unnamed = said(when, "debug addded 6 to readset")
+    around = [line for apart in (-0.1, 0.1) for line in said(when + seconds(apart), f"debug 2:{PHONE}:going on")]
+    two = [] if alone else tries(OTHER, at("14:00:02"), NOT_ANSWERED, taken=10.038, session=3)
     sure: dict[str | None, str] = {}
     for enrollment in enrollments(trace(one, around, two, unnamed)):
         for record in enrollment.records:
@@ -211,12 +232,18 @@ def in_between(alone: bool) -> tuple[str | None, str | None]:
     return sure.get(PHONE), sure.get(OTHER)
 
 
-def test_a_line_without_a_name_is_certain_where_one_attempt_is_under_way() -> None:
-    assert in_between(alone=True) == ("certain", None)
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_line_without_a_name_is_certain_where_one_attempt_is_under_way(waiting: bool) -> None:
+    assert in_between(alone=True, waiting=waiting) == ("certain", None)
 
 
-def test_a_line_without_a_name_is_at_most_likely_where_two_are_under_way() -> None:
-    assert in_between(alone=False) == ("likely", None)
+def test_a_line_without_a_name_is_likely_its_neighbours_where_two_are_under_way() -> None:
+    assert in_between(alone=False, waiting=False) == ("likely", None)
+
+
+def test_while_a_phone_waits_for_ces_a_line_without_a_name_is_rather_anothers() -> None:
+    """CAPF does nothing in its session until CES has answered."""
+    assert in_between(alone=False, waiting=True) == (None, None)
 
 
 def test_a_line_without_a_name_between_two_phones_is_nobodys() -> None:
@@ -309,6 +336,18 @@ def test_a_line_from_before_midnight_that_was_written_after_it() -> None:
     assert found[1].started is not None
     assert found[1].started - found[0].started == at("08:00:00", day=1) - before
     assert all(e.started <= r.time for e in found for r in e.records if r.time is not None and e.started is not None)
+
+
+def test_a_trace_that_begins_at_midnight_with_a_line_from_before_it() -> None:
+    lines = tries(PHONE, at("00:00:00.001"), NOT_ALLOWED)
+    text = "".join(
+        f"{line.text}\n" for line in [lines[0], *said(at("23:59:59.999", day=-1), "debug Recd event"), *lines[1:]]
+    )
+    (found,) = enrollments(Held("pub/2019-01-16_12-00-00/capf1.txt", text.encode()))
+    assert found.started is not None
+    assert found.ended is not None
+    assert found.ended - found.started == timedelta(milliseconds=608)
+    assert f"{found.started:%m-%d %H:%M}" == "01-16 00:00"
 
 
 def test_threads_that_write_out_of_order_make_no_midnight() -> None:

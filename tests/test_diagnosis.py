@@ -420,8 +420,14 @@ def test_of_a_service_any_later_success_shows_that_it_is_over() -> None:
     assert the("ca-dns-failure", report_of(capf(tries(PHONE, at("12:10:00"))), *ces(bad))).resolved
     failed = unanswered(OTHER, "12:05:00")
     assert the("ca-dns-failure", report_of(capf(failed, tries(PHONE, at("12:10:00"))), *ces(bad))).resolved
-    failed = unanswered(OTHER, "12:15:00")
-    assert not the("ca-dns-failure", report_of(capf(failed, tries(PHONE, at("12:10:00"))), *ces(bad))).resolved
+
+
+def test_a_failure_after_ces_got_over_its_start_is_not_blamed_on_it() -> None:
+    later = report_of(capf(unanswered(OTHER, "12:15:00"), tries(PHONE, at("12:10:00"))), *ces(fails(at("12:00:00"))))
+    assert the("ca-dns-failure", later).resolved
+    assert the("ca-dns-failure", later).devices == []
+    assert the("ces-no-answer", later).devices == [OTHER]
+    assert later.verdict == "failing"
 
 
 def test_a_later_good_start_shows_it_too() -> None:

@@ -71,6 +71,7 @@ def timelines(*, microseconds: bool = False) -> SearchStrategy[Timeline]:
         rows=st.lists(rows, max_size=6),
         findings=st.dictionaries(names, texts, max_size=3),
         lacking=st.lists(texts, max_size=3),
+        assumed=st.booleans(),
     )
 
 
@@ -98,6 +99,12 @@ def test_a_packed_timeline_is_one_line(timeline: Timeline) -> None:
 def test_the_order_of_findings_stays() -> None:
     timeline = Timeline("SEP1", "b", None, [], [], {"z": "last", "a": "first"})
     assert list(unpack(pack(timeline)).findings) == ["z", "a"]
+
+
+@pytest.mark.parametrize("assumed", [True, False])
+def test_whether_the_zone_is_assumed_comes_back(assumed: bool) -> None:
+    timeline = Timeline("SEP1", "b", -18000, [], [], assumed=assumed)
+    assert unpack(pack(timeline)).assumed is assumed
 
 
 def test_two_surrogates_do_not_become_one_character() -> None:
@@ -175,7 +182,7 @@ def test_what_is_no_packed_text_is_unreadable(odd: bytes) -> None:
         load(odd)
 
 
-@pytest.mark.parametrize("odd", [7, [], {}, "x", ["SEP1"] * 14, [None] * 14, [[]] * 14])
+@pytest.mark.parametrize("odd", [7, [], {}, "x", ["SEP1"] * 14, ["SEP1"] * 15, [None] * 15, [[]] * 15])
 def test_what_is_no_packed_timeline_is_unreadable(odd: object) -> None:
     with pytest.raises(UnreadableError):
         unpack(dump(odd))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from capflog.rulebook import PARAMETERS, Rule, Rulebook, RuleError, builtin, known_kinds, load, read_rule
+from capflog.rulebook import GIVEN, Rule, Rulebook, RuleError, builtin, known_kinds, load, read_rule
 from capflog.rulecases import run_case, run_cases
 
 if TYPE_CHECKING:
@@ -384,7 +384,7 @@ def test_a_shipped_rule_says_what_to_do_and_where_it_stands(rule: Rule) -> None:
 def test_a_shipped_rule_names_in_its_text_what_it_reads_and_reads_what_it_names(rule: Rule) -> None:
     said = " ".join((rule.explanation, *rule.remedy, *rule.verify))
     # curl's own %{time_total} is no name of ours.
-    assert set(re.findall(r"(?<!%)\{(\w+)\}", said)) - set(PARAMETERS) == set(rule.read)
+    assert set(re.findall(r"(?<!%)\{(\w+)\}", said)) - set(GIVEN) == set(rule.read)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -164,8 +164,13 @@ def test_capf_tells_when_a_start_was_that_bears_no_time() -> None:
     assert bounds(*begun) == [within(when, timedelta(0)) for when in begun]
 
 
-def test_of_a_start_that_capf_does_not_tell_of_no_time_is_known() -> None:
-    assert bounds(at("12:31:03")) == [(None, None, None), within(at("12:31:03"), timedelta(0))]
+def test_of_a_start_that_capf_does_not_tell_of_its_neighbours_are_the_bounds() -> None:
+    told = within(at("12:31:03"), timedelta(0))
+    (started, earliest, latest), second = bounds(at("12:31:03"))
+    assert second == told
+    assert (started, earliest) == (None, None)
+    assert latest is not None
+    assert told[1] - timedelta(seconds=1) < latest < told[1]
     assert bounds() == [(None, None, None)] * 2
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capflog.reports.layout import Column, Page, Zone, node_zone, some, source_name, zone_assumed
+from capflog.reports.layout import Column, Page, Zone, node_zone, of_node, some, source_name, zone_assumed
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -23,10 +23,10 @@ _STATUS = {"parsed": "green", "partial": "bold yellow", "skipped": "dim", "unrea
 def render(report: Report, *, width: int, color: bool, unicode: bool) -> str:
     """Set the members as text; ``width``, ``color`` and ``unicode`` as in :func:`capflog.reports.terminal.render`.
 
-    Times are the node's where the report's clocks know its zone, else UTC.
+    Times are in the node's zone where the report's clocks know it, else as the node stamped them; without it, UTC.
     """
     page = Page(width, color=color, unicode=unicode)
-    zone = Zone(node_zone(report.clocks), zone_assumed(report.clocks), node_zone(report.clocks) is not None)
+    zone = Zone(node_zone(report.clocks), zone_assumed(report.clocks), of_node(report.clocks))
     known = sum(1 for m in report.members if m.source is not None)
     read = f": {some(len(report.members), 'member')}, {known:,} read as logs"
     page.add(page.join(page.log(report.bundle, "bold"), page.say(read)))

@@ -46,6 +46,9 @@ _PLAIN_MARKS = str.maketrans(
 _SOURCE_NAMES = {"capf": "CAPF", "ciscora": "CiscoRA", "nginx": "NGINX", "iis": "IIS", "httperr": "HTTPERR"}
 _BREAKS = frozenset("/-_.,;:&?=)|")
 
+#: Logs of the CA's server; every other is the CUCM node's.
+_NOT_THE_NODES = frozenset({"iis", "httperr"})
+
 
 def source_name(source: str) -> str:
     """Name a log as people do: ``CiscoRA`` for ``ciscora``; another parser's source in capitals."""
@@ -104,7 +107,7 @@ class Zone:
             told = "the CUCM node's local time, of a zone that is not known"
         else:
             told = "UTC"
-        return f"{told} (what is ASSUMED of them: see CLOCKS)" if self.assumed else told
+        return f"{told} (partly ASSUMED: see CLOCKS in capflog analyze)" if self.assumed else told
 
     def local(self, time: datetime) -> datetime:
         """Move a time into the zone; a time at the edge of the calendar stays in UTC."""
@@ -150,8 +153,13 @@ def zone_assumed(clocks: Iterable[Clock]) -> bool:
     return clock is not None and clock.assumed
 
 
+def of_node(clocks: Iterable[Clock]) -> bool:
+    """Tell whether any clock is the CUCM node's, its zone known or not."""
+    return any(c.source not in _NOT_THE_NODES for c in clocks)
+
+
 def _node_clock(clocks: Iterable[Clock]) -> Clock | None:
-    known = [c for c in clocks if c.utc_offset_seconds is not None and c.source not in {"iis", "httperr"}]
+    known = [c for c in clocks if c.utc_offset_seconds is not None and c.source not in _NOT_THE_NODES]
     return min(known, key=lambda c: (c.assumed, c.quality != "reference"), default=None)
 
 

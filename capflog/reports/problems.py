@@ -151,7 +151,7 @@ def _where(page: Page, problem: Problem, zone: Zone) -> None:
 
 
 #: What stands before a message in NGINX's two logs: the same message stands in both.
-_HEAD = re.compile(r"(?:nginx: \[\w+\] |\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: (?:\*\d+ )?)")
+_HEAD = re.compile(r"^(?:nginx: \[\w+\] |\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: (?:\*\d+ )?)")
 
 #: How many further places of the same line are named.
 _ALSO = 3

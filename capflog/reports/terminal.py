@@ -12,7 +12,7 @@ from capflog.reports.layout import (
     Page,
     Zone,
     joined,
-    node_zone,
+    of_node,
     seconds,
     short_names,
     some,
@@ -42,11 +42,11 @@ def render(report: Report, *, width: int, color: bool, unicode: bool, zone_offse
 
     ``width`` is in cells; no line is wider (a page has at least :data:`capflog.reports.layout.NARROWEST`).
     ``zone_offset`` is the zone in which times are shown: local minus UTC in seconds; None: the node's zone is not
-    known, times are UTC. Without ``color`` the text has no escape sequence, without ``unicode`` no character beyond
-    ASCII.
+    known, its times stand as it stamped them. Without ``color`` the text has no escape sequence, without ``unicode``
+    no character beyond ASCII.
     """
     page = Page(width, color=color, unicode=unicode)
-    zone = Zone(zone_offset, zone_assumed(report.clocks), node_zone(report.clocks) is not None)
+    zone = Zone(zone_offset, zone_assumed(report.clocks), of_node(report.clocks))
     found = problems.by_severity(problems.problems(report.findings))
     _head(page, report, found, zone)
     _causes(page, report, found, zone)

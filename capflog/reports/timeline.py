@@ -41,8 +41,8 @@ _LEAST_TEXT = 20
 def render(timeline: Timeline, *, width: int, color: bool, unicode: bool) -> str:
     """Set the timeline as text; ``width``, ``color`` and ``unicode`` as in :func:`capflog.reports.terminal.render`.
 
-    Times are the node's where its zone is known, else UTC. The text of a line stands as it was logged, without the
-    stamp at its start where the row has a time.
+    Times are in the node's zone where it is known, else as the node stamped them; without its lines, UTC.
+    The text of a line stands as it was logged, without the stamp at its start where the row has a time.
     """
     page = Page(width, color=color, unicode=unicode)
     node = any(row.source not in ("iis", "httperr") for row in timeline.rows)

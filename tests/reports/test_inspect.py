@@ -60,12 +60,31 @@ def test_three_unknown_lines_of_each_member_are_shown_and_the_rest_counted() -> 
     )
 
 
-def test_times_are_utc_where_no_clock_of_the_node_is_known() -> None:
+def test_times_are_utc_where_no_line_is_the_nodes() -> None:
     iis = Clock("iis", [h.IIS], 0, None, None, "none", False, "")
     member = Member(h.IIS, "iis", "parsed", lines=1, events=1, first=h.at("12:00:00"), last=h.at("12:00:01"))
     text = text_of(h.empty(members=[member], clocks=[iis]))
-    assert "Times are UTC, as the CUCM node's zone is not known" in text
+    assert "Times are UTC\n" in text
     assert "2019-03-05 17:00:00 to 17:00:01" in text
+
+
+@pytest.mark.parametrize(("assumed", "more"), [(False, ""), (True, " (partly ASSUMED: see CLOCKS in capflog analyze)")])
+def test_times_of_the_node_say_what_is_known_of_its_zone(assumed: bool, more: str) -> None:
+    member = Member(h.CAPF, "capf", "parsed", lines=1, events=1, first=h.at("12:00:00"), last=h.at("12:00:01"))
+    known = Clock("capf", [h.CAPF], h.EASTERN, 0.0, 0.0, "reference", assumed, "")
+    said = " ".join(text_of(h.empty(members=[member], clocks=[known])).split())
+    assert f"Times are UTC-05:00, the CUCM node's zone{more} member" in said
+
+
+def test_the_nodes_own_times_are_not_said_to_be_utc_where_its_zone_is_not_known() -> None:
+    member = Member(h.CAPF, "capf", "parsed", lines=1, events=1, first=h.at("12:00:00"), last=h.at("12:00:01"))
+    clocks = [
+        Clock("capf", [h.CAPF], None, 0.0, 0.0, "reference", False, ""),
+        Clock("iis", [h.IIS], 0, None, None, "none", False, ""),
+    ]
+    text = text_of(h.empty(members=[member], clocks=clocks))
+    assert "Times are the CUCM node's local time, of a zone that is not known\n" in text
+    assert "UTC" not in text
 
 
 def test_no_name_forges_a_row() -> None:

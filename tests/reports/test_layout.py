@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from capflog.reports.layout import Zone, joined, node_zone, seconds, short_names, some, wrap
+from capflog.reports.layout import Zone, joined, node_zone, of_node, seconds, short_names, some, wrap
 from capflog.safe_text import visible
 from tests.reports import handmade as h
 
@@ -83,6 +84,21 @@ def test_zones(offset: int | None, name: str, stamp: str) -> None:
     assert Zone(offset).stamp(h.at("12:31:03.388"), exact=True) == stamp + ".388"
 
 
+@pytest.mark.parametrize(
+    ("zone", "whose"),
+    [
+        (Zone(h.EASTERN), "UTC-05:00, the CUCM node's zone"),
+        (Zone(0), "UTC, the CUCM node's zone"),
+        (Zone(None), "the CUCM node's local time, of a zone that is not known"),
+        (Zone(None, node=False), "UTC"),
+        (Zone(h.EASTERN, node=False), "UTC-05:00, the CUCM node's zone"),
+    ],
+)
+def test_whose_times_are_shown(zone: Zone, whose: str) -> None:
+    assert zone.whose == whose
+    assert replace(zone, assumed=True).whose == f"{whose} (partly ASSUMED: see CLOCKS in capflog analyze)"
+
+
 def test_a_time_at_the_edge_of_the_calendar_is_shown_in_utc() -> None:
     assert Zone(h.EASTERN).stamp(datetime.min.replace(tzinfo=UTC)) == "0001-01-01 00:00:00"
 
@@ -94,6 +110,14 @@ def test_the_nodes_zone_is_that_of_its_own_clocks_the_told_one_first() -> None:
     capf.assumed, capf.utc_offset_seconds = True, 0
     assert node_zone([capf, nginx]) == h.EASTERN
     assert node_zone([capf]) == 0
+
+
+def test_the_node_has_lines_where_one_of_its_clocks_ran() -> None:
+    capf, ciscora, nginx, iis = h.clocks()
+    assert [of_node([clock]) for clock in (capf, ciscora, nginx, iis)] == [True, True, True, False]
+    assert of_node([iis, replace(iis, source="httperr"), nginx])
+    assert not of_node([iis, replace(iis, source="httperr")])
+    assert not of_node([])
 
 
 @pytest.mark.parametrize(

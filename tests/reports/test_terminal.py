@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +173,7 @@ def test_a_cause_in_full() -> None:
         "            shows that it is gone\n"
         "   Why      The name is misspelt.\n"
         "   Proof    cucm-pub/2019-03-05_13-20-11/cm/trace/capf/sdi/nginx00000001.txt:3\n"
-        "            2019-03-05 12:31:21.500\n"
+        "            2019-03-05 12:31:21\n"
         "              nginx: [warn] Could not resolve: lab-dcc.michamen.com\n"
         "            and 8 more\n"
         "   Do       1. Correct it.\n"
@@ -212,6 +213,83 @@ def test_many_proof_lines_are_cut_and_a_member_is_named_in_full_once() -> None:
         "line 6",
         "and 30 more",
     ]
+
+
+def proof_of(*evidence: Evidence, total: int = 0) -> list[str]:
+    """The lines of a cause's proof, without their indents."""
+    found = h.chain(evidence=list(evidence), evidence_total=total or len(evidence))
+    proof = section(text_of(h.empty(findings=[found]), 300), "CAUSES").split("Proof")[1].split("\n   Do")[0]
+    return [line.strip() for line in proof.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("source", "time"),
+    [("capf", "12:31:21.500"), ("ciscora", "12:31:21"), ("nginx", "12:31:21"), ("iis", "12:31:21")],
+)
+def test_only_capfs_proof_lines_have_milliseconds(source: str, time: str) -> None:
+    line = Evidence("a.log", 7, "hello", h.at("12:31:21.500"), source)
+    assert proof_of(line) == [f"a.log:7  2019-03-05 {time}", "hello"]
+
+
+NAKED = h.UNTRUSTED.removeprefix("nginx: [warn] ")
+IN_ERROR_LOG = "2019/03/05 12:31:21 [warn] 31067#0: "
+
+
+def test_a_message_of_both_nginx_logs_is_shown_once() -> None:
+    assert proof_of(
+        Evidence("sdi/nginx00000001.txt", 13, h.UNTRUSTED, None, "ciscora"),
+        Evidence("sdi/nginx00000001.txt", 14, h.URL_USED, None, "ciscora"),
+        Evidence("root/error.log", 212, IN_ERROR_LOG + NAKED, h.at("12:31:21"), "nginx"),
+        total=9,
+    ) == [
+        "sdi/nginx00000001.txt:13",
+        h.UNTRUSTED,
+        "also error.log:212",
+        "nginx00000001.txt:14",
+        h.URL_USED,
+        "and 6 more",
+    ]
+
+
+def test_a_member_named_only_beside_another_is_still_named_in_full() -> None:
+    assert proof_of(
+        Evidence("sdi/nginx00000001.txt", 13, h.UNTRUSTED, None, "ciscora"),
+        Evidence("root/error.log", 212, IN_ERROR_LOG + NAKED, None, "nginx"),
+        Evidence("root/error.log", 213, IN_ERROR_LOG + "something else", None, "nginx"),
+    ) == [
+        "sdi/nginx00000001.txt:13",
+        h.UNTRUSTED,
+        "also error.log:212",
+        "root/error.log:213",
+        IN_ERROR_LOG + "something else",
+    ]
+
+
+def test_many_places_of_one_message_are_counted() -> None:
+    again = [
+        Evidence("root/error.log", n, f"2019/03/05 12:31:2{n} [warn] 3106{n}#0: *{n} {NAKED}", None, "nginx")
+        for n in range(1, 7)
+    ]
+    first = Evidence("sdi/nginx00000001.txt", 13, h.UNTRUSTED, None, "ciscora")
+    assert proof_of(first, *again) == [
+        "sdi/nginx00000001.txt:13",
+        h.UNTRUSTED,
+        "also error.log:1, error.log:2, error.log:3 and 3 more",
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        IN_ERROR_LOG + NAKED + " ",
+        IN_ERROR_LOG + NAKED.replace("60", "51"),
+        NAKED.replace("Curl", IN_ERROR_LOG + "Curl"),
+        "12:31:21.500 |   " + NAKED,
+    ],
+)
+def test_messages_that_differ_stand_each_for_itself(other: str) -> None:
+    shown = proof_of(Evidence("a.log", 1, h.UNTRUSTED, None, "ciscora"), Evidence("b.log", 2, other, None, "nginx"))
+    assert [line for line in shown if line.startswith(("a.log", "b.log", "also"))] == ["a.log:1", "b.log:2"]
 
 
 def test_causes_on_other_lines_are_two_problems() -> None:
@@ -408,8 +486,20 @@ def test_a_guessed_zone_is_said_to_be_one() -> None:
     guessed = Clock("capf", [h.CAPF], 0, 0.0, 0.0, "reference", True, "nothing tells the node's zone")
     member = Member(h.CAPF, "capf", "parsed", first=h.at("12:00:00"))
     text = text_of(h.empty(members=[member], clocks=[guessed]), 160, zone_offset=0)
-    assert "times are UTC, the CUCM node's zone (zone or date is assumed)\n" in text
-    assert "assumed" not in text_of(h.failing(), 160)
+    assert "times are UTC, the CUCM node's zone (partly ASSUMED: see CLOCKS in capflog analyze)\n" in text
+    assert "\nCLOCKS\n" in text
+    assert "assumed" not in text_of(h.failing(), 160).lower()
+
+
+def test_times_without_a_known_zone_are_the_nodes_where_it_has_lines_and_utc_where_it_has_none() -> None:
+    capf, _, _, iis = h.clocks()
+    for clocks, whose in (
+        ([capf, iis], "the CUCM node's local time, of a zone that is not known"),
+        ([replace(capf, utc_offset_seconds=None), iis], "the CUCM node's local time, of a zone that is not known"),
+        ([iis], "UTC"),
+    ):
+        report = h.empty(members=[Member(h.IIS, "iis", "parsed", first=h.at("12:00:00"))], clocks=clocks)
+        assert f"Time     2019-03-05 17:00:00; times are {whose}\n" in text_of(report, 160, zone_offset=None)
 
 
 def test_an_impossible_zone_is_shown_as_utc() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from capflog.model import Row, Timeline
+from capflog.reports.layout import source_name
 from capflog.reports.timeline import render
 from tests.reports import handmade as h
 
@@ -44,11 +45,26 @@ def test_a_timeline_in_ascii(snapshot: SnapshotAssertion) -> None:
 def test_a_device_of_which_the_logs_say_nothing() -> None:
     empty = Timeline("SEP000000000000", "case.zip", None, [], [])
     assert text_of(empty) == (
-        "SEP000000000000  in case.zip\n"
-        "0 enrollments\n"
-        "Times are UTC, as the CUCM node's zone is not known\n"
-        "No line of the logs is this device's.\n"
+        "SEP000000000000  in case.zip\n0 enrollments\nTimes are UTC\nNo line of the logs is this device's.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "offset", "assumed", "whose"),
+    [
+        ("capf", h.EASTERN, False, "UTC-05:00, the CUCM node's zone"),
+        ("capf", h.EASTERN, True, "UTC-05:00, the CUCM node's zone (partly ASSUMED: see CLOCKS in capflog analyze)"),
+        ("capf", None, False, "the CUCM node's local time, of a zone that is not known"),
+        ("nginx", None, True,
+         "the CUCM node's local time, of a zone that is not known (partly ASSUMED: see CLOCKS in capflog analyze)"),
+        ("iis", None, False, "UTC"),
+        ("httperr", None, False, "UTC"),
+    ],
+)  # fmt: skip
+def test_the_head_says_whose_times_these_are(source: str, offset: int | None, assumed: bool, whose: str) -> None:
+    row = h.row("12:37:55", source, h.CAPF, 1, "hello")
+    timeline = replace(of_rows(row), utc_offset_seconds=offset, assumed=assumed)
+    assert f"2019-03-05, times are {whose}\n" in text_of(timeline, 160)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +81,8 @@ def test_a_device_of_which_the_logs_say_nothing() -> None:
 )  # fmt: skip
 def test_the_stamp_is_not_said_twice(source: str, logged: str, shown: str) -> None:
     timeline = of_rows(h.row("12:37:54.741", source, h.CAPF, 1, logged))
-    assert shown + " capf00000001.txt:1" in last_lines(timeline)[0].split("12:37:54.741 ", 1)[1]
+    time = "12:37:54.741" if source == "capf" else "12:37:54"
+    assert last_lines(timeline)[0].split(f" {time} ", 1)[1] == f"{source_name(source)} {shown} capf00000001.txt:1"
     assert logged == shown or logged not in text_of(timeline, 160)
 
 
@@ -75,25 +92,30 @@ def test_a_stamp_that_no_clock_could_read_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("earliest", "latest", "time", "shown"),
+    ("source", "earliest", "latest", "time", "shown"),
     [
-        ("12:37:55.100", "12:37:55.100", "12:37:55.100", "+0.359 12:37:55.100"),
-        ("12:37:55", "12:37:56", "12:37:55", "+0 12:37:55"),
-        ("12:37:54", "12:37:54.999", "12:37:54.500", "+0 12:37:54"),
-        ("12:37:54", "12:37:55.500", "12:37:54", "-1 12:37:54"),
-        ("12:37:50", "12:37:59", "12:37:55", "12:37:50…12:37:59"),
-        ("12:37:50", "12:37:59", None, "12:37:50…12:37:59"),
-        ("12:37:50", None, None, "after 12:37:50"),
-        (None, "12:37:59", None, "before 12:37:59"),
-        (None, None, "12:37:55.100", "+0.359 12:37:55.100"),
+        ("capf", "12:37:55.100", "12:37:55.100", "12:37:55.100", "+0.359 12:37:55.100"),
+        ("capf", "12:37:55", "12:37:55", "12:37:55", "+0.259 12:37:55.000"),
+        ("capf", None, None, "12:37:55.100", "+0.359 12:37:55.100"),
+        ("capf", "12:37:50", "12:37:59", "12:37:55.100", "12:37:50…12:37:59"),
+        ("iis", "12:37:55.100", "12:37:55.100", "12:37:55.100", "+0 12:37:55"),
+        ("ciscora", "12:37:55.100", "12:37:55.100", "12:37:55.100", "+0 12:37:55"),
+        ("nginx", "12:37:55", "12:37:56", "12:37:55", "+0 12:37:55"),
+        ("iis", "12:37:54", "12:37:54.999", "12:37:54.500", "+0 12:37:54"),
+        ("iis", "12:37:54", "12:37:55.500", "12:37:54", "-1 12:37:54"),
+        ("iis", "12:37:50", "12:37:59", "12:37:55", "12:37:50…12:37:59"),
+        ("iis", "12:37:50", "12:37:59", None, "12:37:50…12:37:59"),
+        ("iis", "12:37:50", None, None, "after 12:37:50"),
+        ("iis", None, "12:37:59", None, "before 12:37:59"),
+        ("iis", None, None, "12:37:55.100", "+0 12:37:55"),
     ],
 )
 def test_a_time_is_shown_as_well_as_it_is_known(
-    earliest: str | None, latest: str | None, time: str | None, shown: str
+    source: str, earliest: str | None, latest: str | None, time: str | None, shown: str
 ) -> None:
     bounds = {"earliest": earliest and h.at(earliest), "latest": latest and h.at(latest)}
-    timeline = of_rows(h.row(time, "iis", h.IIS, 9, "GET /certsrv", **bounds))
-    assert last_lines(timeline) == [f"{shown} IIS GET /certsrv u_ex190305.log:9"]
+    timeline = of_rows(h.row(time, source, h.IIS, 9, "GET /certsrv", **bounds))
+    assert last_lines(timeline) == [f"{shown} {source_name(source)} GET /certsrv u_ex190305.log:9"]
 
 
 def test_bounds_over_midnight_name_the_day() -> None:
@@ -112,8 +134,8 @@ def test_fault_cause_and_doubt_are_said_in_signs_and_words() -> None:
     text = text_of(of_rows(*rows))
     shown = {line.split()[-2]: line for line in text.splitlines() if re.search(r":\d$", line)}
     assert shown["one"].startswith(">> +0.259 12:37:55.000 CAPF    FAULT  one")
-    assert shown["two"].startswith(">> +1.259 12:37:56.000 CiscoRA CAUSE  two")
-    assert shown["three"].startswith(" ~ +2.259 12:37:57.000 IIS     three")
+    assert shown["two"].startswith(">>     +1 12:37:56     CiscoRA CAUSE  two")
+    assert shown["three"].startswith(" ~     +2 12:37:57     IIS     three")
     assert shown["four"].startswith(" .        12:37:58.000 CAPF    four")
     assert shown["five"].startswith("   +4.259 12:37:59.000 CAPF    five")
     for line in (
