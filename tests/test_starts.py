@@ -146,7 +146,9 @@ def test_starts_of_several_files_are_in_the_order_of_the_files() -> None:
 # ---- the CiscoRA log alone -----------------------------------------------------------------------------------------
 
 
-def bounds(*begun: datetime, log: tuple[Held, ...] = ()) -> list[tuple[datetime | None, datetime | None, datetime | None]]:
+def bounds(
+    *begun: datetime, log: tuple[Held, ...] = ()
+) -> list[tuple[datetime | None, datetime | None, datetime | None]]:
     """Give time and bounds of two starts in the CiscoRA log, with CAPF's account of these starts."""
     ciscora = ces_starts(at("10:00:20"), fails=True)[0] + ces_starts(at("12:31:21"))[0]
     trace = held("2019-01-16_20-00-00/capf1.txt", *(capf_starts(when) for when in begun), PHONE)
