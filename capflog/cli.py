@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from dataclasses import dataclass
@@ -141,6 +142,8 @@ def _analyze(bundles: Sequence[str]) -> Analysis:
     from capflog.bundle import BundleError  # noqa: PLC0415
 
     rulebook = _rulebook()
+    # An analysis makes millions of objects and drops none before it ends: looking for cycles among them is in vain.
+    gc.disable()
     try:
         return analyze(bundles, sys.stdin.buffer if "-" in bundles else None, rulebook)
     except BundleError as error:

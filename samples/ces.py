@@ -44,8 +44,8 @@ class Ces:
 
     # Starts
 
-    def starts(self, at: int, pid: int, failure: str | None) -> None:
-        """Start, or start anew; ``failure``: the folder of published lines with which that fails (None: it is good)."""
+    def starts(self, at: int, pid: int, failure: Sequence[str] | None) -> None:
+        """Start, or start anew; ``failure``: the published lines with which that fails (None: it is good)."""
         if self.master:
             self._stops(at - 20_000)
         self.master, self.workers, self.connection = pid + 3, (pid + 4, pid + 5), 0
@@ -88,9 +88,9 @@ class Ces:
             self._starting(login + 80, pid, line.replace(CA, str(self.ca)))
         return login + 90
 
-    def _chain_missing(self, login: int, pid: int, failure: str) -> int:
+    def _chain_missing(self, login: int, pid: int, failure: Sequence[str]) -> int:
         """Write a start that fails from the login on, and what the CA sees of it; returns when it is done."""
-        lines = [line for line in published(f"{failure}/nginx00000001.txt") if "requested but" not in line]
+        lines = [line for line in failure if "requested but" not in line]
         if "Could not resolve" not in lines[0]:
             # libcurl asks for the trust store as TLS begins, and so never where there is no address to connect to.
             self._load_trust(login, pid)
@@ -138,43 +138,93 @@ class Ces:
         def part(share: float) -> int:
             return of.started + round(taken * share)
 
-        base = f"https://{self.host}:443/certsrv"
-        self.ca_server.request_id += 1
-        reqid = self.ca_server.request_id
         self._challenge(part(0.05), of)
         who = self._request(part(0.12), of, 236)
-
-        def note(share: float, level: str, message: str) -> None:
-            context = f"while SSL EST handshaking, client: {self.node}, server: 0.0.0.0:8084"
-            self.error_log.write(part(share), f"[{level}] {who}{message} {context}", of)
-
-        def curl(share: float, function: str, url: str, received: int) -> None:
-            done = "Secure connection to MS CertServ completed successfully using the following URL"
-            note(share, "info", f"ra_certsrv_auth_curl_data_cb: Rcvd data len: {received}")
-            note(share, "info", f"{function}: {done} {url}")
-
-        # IIS redirects /certsrv with a page of 163 bytes where the host's name has 23 letters (the template case).
-        moved = 163 - len("lab-dc-iis.michamen.com") + len(self.host)
-        trusted = f"ossl_init_cert_store: Adding cert to store ({self.ca})"
-        note(0.14, "warn", trusted)
-        curl(0.21, "login_to_certsrv_ca", base, moved)
-        curl(0.57, "navigate_to_certsrv_page", f"{base}/certrqxt.asp", 11_771)
-        self._est(part(0.58), of, "***EST [INFO][est_handle_simple_enroll:1136]--> id-kp-cmcRA present: 0")
-        note(0.60, "warn", trusted)
-        curl(0.69, "login_to_certsrv_ca", base, moved)
-        curl(0.79, "navigate_to_certsrv_page", f"{base}/certfnsh.asp", 3_817)
-        curl(0.87, "navigate_to_certsrv_page", f"{base}/certnew.cer?ReqID={reqid}&ENC=b64", length - 51)
+        form = round(taken * 0.36)
+        times = (0, 0, form, 0, 16 * pick(0, 1, form), pick(14, 47, form), 0)
+        shares = (0.16, 0.20, 0.56, 0.62, 0.68, 0.78, 0.86)
+        self._asks_ca(
+            of,
+            who,
+            length,
+            told=[part(share) for share in (0.14, 0.21, 0.57, 0.58, 0.60, 0.69, 0.79, 0.87)],
+            answered=[part(share) for share in shares],
+            times=None if of.device == GOOD_PHONE else times,
+        )
         # libEST's server logs -1 for an answer that the application has written: a success.
         self._answered(part(0.92), of, part(0.12), status=-1, length=0)
         self._est(part(0.94), of, "***EST [WARNING][est_server_handle_request:1716]--> SSL_shutdown failed")
 
+    def too_late(self, of: Enrollment, times: Sequence[int], length: int) -> None:
+        """Do the same at a CA that needs ``times`` ms for the seven requests.
+
+        CAPF has closed the connection by then: libEST cannot write its answer (libEST est_server_http.c).
+        """
+        self._challenge(of.started + 30, of)
+        received = of.started + 70
+        who = self._request(received, of, 236)
+        asked = received + 14
+        answered: list[int] = []
+        for number, spent in enumerate(times):
+            answered.append(asked + spent)
+            asked = answered[-1] + pick(3, 11, of.started, number)
+        _, login, form, _, again, posted, fetched = (at + 2 for at in answered)
+        told = [received + 12, login, form, form, form + 1, again, posted, fetched]
+        self._asks_ca(of, who, length, told=told, answered=answered, times=times)
+        for line in published(f"{TEMPLATE_CASE}/error.log"):
+            text = line.replace("22 (EST_ERR_AUTH_FAIL)", "10 (EST_ERR_HTTP_WRITE)")
+            if "mg_send_http_error" in text:
+                text = f"{text.partition('[Error')[0]}[Error 400: Bad Request\nInvalid or corrupted pkcs10 request.\n]"
+            if "(EST_ERR_HTTP_WRITE)" in text or "[Error 400" in text:
+                self._est(fetched + 3, of, text)
+        self._answered(fetched + 3, of, received, status=400, length=0)
+        self._est(fetched + 4, of, "***EST [WARNING][est_server_handle_request:1716]--> SSL_shutdown failed")
+
+    def _asks_ca(
+        self,
+        of: Enrollment,
+        who: str,
+        length: int,
+        *,
+        told: Sequence[int],
+        answered: Sequence[int],
+        times: Sequence[int] | None,
+    ) -> None:
+        """Write the CA's seven answers and what CES tells of them, from the login to the fetched certificate.
+
+        ``told``: when CES tells of trust store, login, form, libEST's look at the request, trust store, login, post and
+        certificate. ``times``: time-taken of each answer in ms (None: as published).
+        """
+        base = f"https://{self.host}:443/certsrv"
+        self.ca_server.request_id += 1
+        reqid = self.ca_server.request_id
+
+        def note(at: int, level: str, message: str) -> None:
+            context = f"while SSL EST handshaking, client: {self.node}, server: 0.0.0.0:8084"
+            self.error_log.write(at, f"[{level}] {who}{message} {context}", of)
+
+        def curl(at: int, function: str, url: str, received: int) -> None:
+            done = "Secure connection to MS CertServ completed successfully using the following URL"
+            note(at, "info", f"ra_certsrv_auth_curl_data_cb: Rcvd data len: {received}")
+            note(at, "info", f"{function}: {done} {url}")
+
+        # IIS redirects /certsrv with a page of 163 bytes where the host's name has 23 letters (the template case).
+        moved = 163 - len("lab-dc-iis.michamen.com") + len(self.host)
+        trusted = f"ossl_init_cert_store: Adding cert to store ({self.ca})"
+        note(told[0], "warn", trusted)
+        curl(told[1], "login_to_certsrv_ca", base, moved)
+        curl(told[2], "navigate_to_certsrv_page", f"{base}/certrqxt.asp", 11_771)
+        self._est(told[3], of, "***EST [INFO][est_handle_simple_enroll:1136]--> id-kp-cmcRA present: 0")
+        note(told[4], "warn", trusted)
+        curl(told[5], "login_to_certsrv_ca", base, moved)
+        curl(told[6], "navigate_to_certsrv_page", f"{base}/certfnsh.asp", 3_817)
+        curl(told[7], "navigate_to_certsrv_page", f"{base}/certnew.cer?ReqID={reqid}&ENC=b64", length - 51)
+
         lines = published_iis(ENROLL_IIS, self.node, self.host)
-        shares = (0.16, 0.20, 0.56, 0.62, 0.68, 0.78, 0.86)
-        form = round(taken * 0.36)
-        times = (0, 0, form, 0, 16 * pick(0, 1, form), pick(14, 47, form), 0)
-        for share, line, spent in zip(shares, lines, times, strict=True):
-            text = line if of.device == GOOD_PHONE else f"{line.rsplit(' ', 1)[0]} {spent}"
-            self.ca_server.answered(part(share), text.replace("ReqID=10&", f"ReqID={reqid}&"), of)
+        if times is not None:
+            lines = [f"{line.rsplit(' ', 1)[0]} {spent}" for line, spent in zip(lines, times, strict=True)]
+        for at, line in zip(answered, lines, strict=True):
+            self.ca_server.answered(at, line.replace("ReqID=10&", f"ReqID={reqid}&"), of)
 
     def refuses(self, of: Enrollment, *, fault: bool) -> None:
         """Log in and open the form, which does not offer the template: libEST hears that the user is not allowed."""

@@ -39,7 +39,7 @@ class Lab:
         self.enrollments: list[Enrollment] = []
         self.starts: list[int] = []
 
-    def start(self, at: int, pid: int, failure: str | None = None) -> None:
+    def start(self, at: int, pid: int, failure: Sequence[str] | None = None) -> None:
         """Start CAPF and with it CES; ``failure``: the published lines with which CES fails (None: it starts well)."""
         self.starts.append(at)
         self.capf.starts(at, self.ces.host, self.template)
@@ -68,6 +68,20 @@ class Lab:
             as_published = device == BAD_PHONE and attempt == 0
             taken = 10_038 + (0 if as_published else pick(-12, 9, device, attempt))
             self.capf.failed(device, at, session, taken=taken, fault=as_published)
+            at += taken + 30 * SECOND + pick(90, 400, device, attempt)
+
+    def too_late(self, device: str, at: int, session: int = 2) -> None:
+        """Have a device try four times, and the CA need 1.5 to 3 s for each request: CES is done when CAPF has gone."""
+        for attempt in range(4):
+            enrollment = Enrollment(device, at, "failed", self.causes)
+            self.enrollments.append(enrollment)
+            as_published = device == BAD_PHONE and attempt == 0
+            taken = 10_038 + (0 if as_published else pick(-12, 9, device, attempt))
+            self.capf.failed(device, at, session, taken=taken, fault=as_published)
+            # The form and the post, for which the CA has most to do, take longest.
+            least = (1500, 1500, 2150, 1500, 1500, 1850, 1500)
+            times = [low + pick(3, 140, device, attempt, number) for number, low in enumerate(least)]
+            self.ces.too_late(enrollment, times, 1947 + 4 * pick(0, 9, device))
             at += taken + 30 * SECOND + pick(90, 400, device, attempt)
 
     def refused(self, device: str, at: int, session: int = 2) -> None:

@@ -89,6 +89,7 @@ SAMPLES = {
         ("ca-cert-not-yet-valid",),
         replace(RTMT, second_trace="capf00000002.txt.gzo", collection_record=True),
     ),
+    "ca-cert-expired": Sample(stories.expired, ("ca-cert-expired",), replace(RTMT, collection_record=True)),
     "template-misconfigured": Sample(
         stories.wrong_template,
         ("template-misconfigured",),
@@ -100,6 +101,7 @@ SAMPLES = {
         stories.login_unanswered, ("ces-auth-timeout",), replace(RTMT, iis="LAB-DC/LogFiles/W3SVC1/u_ex190116.log")
     ),
     "ces-enroll-timeout": Sample(stories.chain_unanswered, ("ces-enroll-timeout",)),
+    "ces-overloaded": Sample(stories.overloaded, ("ces-overloaded",), shown_by="capf"),
     "ces-no-answer": Sample(
         stories.no_answer,
         ("ces-no-answer",),

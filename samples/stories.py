@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from facts import BAD_PHONE, GOOD_CALL, GOOD_PHONE
+from facts import BAD_PHONE, GOOD_CALL, GOOD_PHONE, published
 from writers import ms
 
 if TYPE_CHECKING:
@@ -66,15 +66,22 @@ def failed_start(
     host: str | None = None,
     ca_removed: bool = False,
     new_iis_certificate: bool = False,
+    instead: tuple[str, str] | None = None,
 ) -> None:
-    """After a change CES cannot reach the CA any more; ``failure``: the published lines that say how."""
+    """After a change CES cannot reach the CA any more.
+
+    ``failure``: the folder of published lines that say how; ``instead``: words of theirs, and what CES says for them.
+    """
     morning(lab, "15:29")
     lab.ces.host = host or lab.ces.host
     if ca_removed:
         lab.ces.ca = None
     if new_iis_certificate:
         lab.ca_server.begins(ms("14:37:30.700"))
-    lab.start(ms("14:40:12.508"), 1923, failure)
+    lines = published(f"{failure}/nginx00000001.txt")
+    if instead:
+        lines = [line.replace(*instead) for line in lines]
+    lab.start(ms("14:40:12.508"), 1923, lines)
     no_answers(lab)
 
 
@@ -108,6 +115,16 @@ def not_yet_valid(lab: Lab) -> None:
     )
 
 
+def expired(lab: Lab) -> None:
+    """CES was pointed to another web server, an old one whose certificate nobody has renewed."""
+    failed_start(
+        lab,
+        "15-certificate-validity-dates",
+        host="lab-dc-iis.michamen.com",
+        instead=("certificate is not yet valid", "certificate has expired"),
+    )
+
+
 def wrong_template(lab: Lab) -> None:
     """CES was moved to a new CA, and the name of its template mistyped: it starts well and refuses every phone."""
     morning(lab, "17:29")
@@ -132,6 +149,19 @@ def login_unanswered(lab: Lab) -> None:
 def chain_unanswered(lab: Lab) -> None:
     """The CA's web server answers the login and then lets the request for the chain wait."""
     failed_start(lab, "18-ces-enrollment-timeout")
+
+
+def overloaded(lab: Lab) -> None:
+    """The CA answers everything, but slowly: by the time it has issued a certificate CAPF has given up."""
+    morning(lab, "15:29")
+    lab.capf.full_at.append(ms("14:40"))
+    for device, clock, session in (
+        (BAD_PHONE, "14:47:54.741", 2),
+        (LATE_PHONES[0], "14:56:20.316", 1),
+        (LATE_PHONES[1], "15:11:02.094", 3),
+    ):
+        lab.too_late(device, ms(clock), session)
+    lab.quiet_phones("15:14", "15:29")
 
 
 def no_answer(lab: Lab) -> None:

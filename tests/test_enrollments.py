@@ -432,7 +432,7 @@ def crowd(seed: int) -> tuple[Held, Held, Held]:
     return held("capf1.txt", trace, *capf), held("error.log", log, *ces), iis("u_ex.log", web, *ca)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("sources", ["capf nginx iis", "capf nginx", "capf iis"])
 def test_however_phones_crowd_none_is_given_the_lines_of_another(seed: int, sources: str) -> None:
     names = {"capf1.txt": "capf", "error.log": "nginx", "u_ex.log": "iis"}
