@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -402,27 +402,25 @@ def _pair(exchanges: list[Exchange]) -> tuple[list[list[Exchange]], list[Exchang
     exchanges = sorted((e for e in exchanges if e.begin != NONE), key=lambda e: (e.begin, e.rows[0]))
     pairs: list[list[Exchange]] = []
     waiting: list[Exchange] = []
-    unclear: list[Exchange] = []
+    left: list[Exchange] = []
+    unclear: dict[int, Exchange] = {}
     for exchange in exchanges:
         if exchange.challenged and not exchange.serious:
             waiting.append(exchange)
             continue
-        near = [
-            w
-            for w in waiting
-            if exchange.begin - w.begin <= CHAIN_GAP_MS
-            and (w.client is None or exchange.client is None or w.client == exchange.client)
-        ]
+        left += [w for w in waiting if exchange.begin - w.begin > CHAIN_GAP_MS]
+        waiting = [w for w in waiting if exchange.begin - w.begin <= CHAIN_GAP_MS]
+        near = [w for w in waiting if w.client is None or exchange.client is None or w.client == exchange.client]
         # libEST's client comes again at once: of challenges that are well apart the last one is meant.
         at_once = [w for w in near if near[-1].begin - w.begin <= 2 * SLACK_MS]
         if len(at_once) > 1:
-            unclear += [w for w in at_once if w not in unclear]
+            unclear |= {id(w): w for w in at_once}
             pairs.append([exchange])
         else:
             pairs.append([*at_once, exchange])
             waiting = [w for w in waiting if w not in at_once]
-    pairs += [[exchange] for exchange in waiting if exchange not in unclear]
-    return sorted(pairs, key=lambda p: p[0].begin), unclear
+    pairs += [[exchange] for exchange in (*left, *waiting) if id(exchange) not in unclear]
+    return sorted(pairs, key=lambda p: p[0].begin), list(unclear.values())
 
 
 def _assign(
@@ -697,35 +695,38 @@ def _together(columns: Columns, rows: Sequence[int], choices: Mapping[int, set[i
 def _chains(columns: Columns, rows: Sequence[int]) -> tuple[list[list[int]], bool]:
     """Cut CES's requests into chains, one for each enrollment: login, form, login, post, certificate.
 
-    A login belongs to what follows on it: a form begins a chain, a post goes on with one. True: requests of several
-    enrollments stand between one another, so that nothing tells whose which is.
+    A login belongs to what follows on it: a form begins a chain, a post goes on with one. True, and no chains: requests
+    of several enrollments stand between one another, so that nothing tells whose which is.
     """
     chains: list[list[int]] = []
     login: list[int] = []
-    mixed = False
     for row in rows:
         step = step_of(columns, row)
         gap = bool(login) and columns.time[row] - columns.time[login[-1]] > CHAIN_GAP_MS
         begins = step == "login" and bool(login) and columns.integer("status", row) == 401
-        mixed = mixed or (begins and not gap and columns.integer("status", login[-1]) != 401)
+        if begins and not gap and columns.integer("status", login[-1]) != 401:
+            return [], True
         if gap or begins:
             chains.append(login)
             login = []
         if step == "login":
             login.append(row)
             continue
-        near = [chain for chain in chains if columns.time[row] - columns.time[chain[-1]] <= CHAIN_GAP_MS]
+        since = columns.time[row] - CHAIN_GAP_MS
+        near = list(takewhile(lambda chain: columns.time[chain[-1]] >= since, reversed(chains)))  # noqa: B023
         waiting = [chain for chain in near if step is not None and _waits_for(columns, chain, step)]
+        if len(waiting) > 1 or (waiting and step == "certificate" and login):
+            return [], True
         if waiting:
-            mixed = mixed or len(waiting) > 1 or (step == "certificate" and bool(login))
-            waiting[-1] += [*login, row]
+            waiting[0] += [*login, row]
+        elif near and (not login or step != "form"):
+            return [], True
         else:
-            mixed = mixed or (bool(near) and (not login or step != "form"))
             chains.append([*login, row])
         login = []
     if login:
         chains.append(login)
-    return chains, mixed
+    return chains, False
 
 
 def _waits_for(columns: Columns, chain: Sequence[int], step: str) -> bool:

@@ -121,10 +121,15 @@ def test_all_lines_of_a_samples_lone_enrollments_are_found(name: str) -> None:
     ]
     assert missing == []
     assert sum(alone) >= len(known) - 2
-    certain = {
-        r.confidence for e, lone in zip(analysis.report.enrollments, alone, strict=True) if lone for r in e.records
+    unsure = {
+        (e.outcome, r.source)
+        for e, lone in zip(analysis.report.enrollments, alone, strict=True)
+        if lone
+        for r in e.records
+        if r.confidence != "certain"
     }
-    assert certain == {"certain"}
+    # CES may still be at an attempt that CAPF has given up: IIS alone does not say for which it is asked.
+    assert unsure == ({("failed", "iis")} if name == "ces-overloaded.zip" else set())
 
 
 def test_what_a_sample_leaves_open_is_counted() -> None:
