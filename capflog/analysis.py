@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from capflog import events
 from capflog.attempts import find_attempts, unroll
 from capflog.bundle import BundleError, Damage, Damaged, Refused, name_of, open_bundle
-from capflog.clocks import Alignment, Dated, align
-from capflog.diagnosis import Diagnosis, Facts, diagnose, gaps_of, when
-from capflog.enrollments import Joined, Story, join
+from capflog.clocks import Alignment, align
+from capflog.dates import Dated
+from capflog.diagnosis import Diagnosis, Facts, diagnose, when
+from capflog.enrollments import Joined, join
+from capflog.gaps import gaps_of
 from capflog.model import Enrollment, Member, Record, Report, ServiceStart
 from capflog.parsing import KNOWN_LOGS, parse
 from capflog.rulebook import Rulebook, builtin
 from capflog.starts import Start, find_starts
 from capflog.steps import Columns, is_fault, last_step, next_step, steps_done
+from capflog.story import Story
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

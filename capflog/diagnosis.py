@@ -14,9 +14,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from capflog.clocks import NONE
+from capflog.clock_log import NONE
 from capflog.events import VALUES
-from capflog.model import Confidence, Evidence, Finding, Gap, Verdict
+from capflog.model import Confidence, Evidence, Finding, Verdict
 from capflog.rulebook import PARAMETERS
 from capflog.steps import Columns, in_order, last_step, steps_done
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from capflog.enrollments import Story
     from capflog.rulebook import Rule, Rulebook
     from capflog.starts import Start
+    from capflog.story import Story
 
 #: How many lines of evidence a finding carries; their number is told besides.
 EVIDENCE_KEPT = 12
@@ -476,58 +476,3 @@ def _verdict(
         return "degraded"
     good = any(not e.failed for e in (*told, *clear))
     return "healthy" if good else "inconclusive"
-
-
-def gaps_of(sources: set[str], stories: Sequence[Story], columns: Columns) -> list[Gap]:
-    """Name what the bundle lacks, and how to collect it (Cisco 214396; 12.5(1) release notes; Microsoft logFile)."""
-    gaps = []
-    if "capf" not in sources:
-        gaps.append(
-            Gap(
-                "no-capf",
-                "No CAPF trace: nothing tells which phones tried, nor what CAPF was told.",
-                "RTMT may not list the CAPF service (CSCvo28048). On the publisher's CLI: "
-                "file get activelog cm/trace/capf/sdi/* recurs compress. The trace level must be Detailed.",
-            )
-        )
-    if "ciscora" not in sources:
-        gaps.append(
-            Gap(
-                "no-ciscora",
-                "No CiscoRA log (nginx<number>.txt): nothing tells how CES started.",
-                "It stands beside the CAPF traces and needs no trace level. On the publisher's CLI: "
-                "file get activelog cm/trace/capf/sdi/nginx*.",
-            )
-        )
-    if "nginx" not in sources:
-        gaps.append(
-            Gap(
-                "no-nginx",
-                "No NGINX error.log: what CES said to the CA for each phone is missing.",
-                "Only root can read it (/usr/local/thirdparty/nginx/install/logs/error.log): "
-                "ask Cisco TAC for it, with root access through a remote account.",
-            )
-        )
-    if "iis" not in sources:
-        gaps.append(
-            Gap(
-                "no-iis",
-                "No IIS log of the CA's web enrollment: nothing tells what the CA answered.",
-                "On the CA: run 'netsh http flush logbuffer' (IIS holds back up to 64 KB), then copy u_ex<yymmdd>.log "
-                "of the day (UTC) from %SystemDrive%\\inetpub\\logs\\LogFiles\\W3SVC<n>.",
-            )
-        )
-    else:
-        rows = [row for row, source in enumerate(columns.source) if source == "iis"]
-        stamped = [int(columns.time[row]) for row in rows if columns.time[row] != NONE]
-        late = [s for s in stories if stamped and s.begin > max(stamped) + 60_000]
-        if late:
-            gaps.append(
-                Gap(
-                    "iis-ends-early",
-                    f"The IIS log ends before {len(late)} of {len(stories)} enrollments: what is not in it proves "
-                    "nothing about them.",
-                    "IIS holds back up to 64 KB: run 'netsh http flush logbuffer' on the CA and copy the log again.",
-                )
-            )
-    return gaps

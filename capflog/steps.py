@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capflog.clocks import NONE
+from capflog.clock_log import NONE
 from capflog.events import SOURCES
 
 if TYPE_CHECKING:

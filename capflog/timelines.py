@@ -8,7 +8,7 @@ import fnmatch
 import re
 from typing import TYPE_CHECKING
 
-from capflog.clocks import NONE
+from capflog.clock_log import NONE
 from capflog.diagnosis import when
 from capflog.model import Enrollment, Row, Timeline
 from capflog.steps import in_order, is_fault
