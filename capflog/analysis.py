@@ -78,6 +78,7 @@ def analyze_members(
     alignment = align(table, trace, attempts, starts, dated)
     columns = Columns(table)
     joined = join(columns, trace, attempts, starts, alignment)
+    columns.keep_times()
     diagnosis = diagnose(table, columns, joined.stories, starts, joined.strays, rulebook or builtin())
     return _report(name, members, table, columns, alignment, joined, starts, diagnosis)
 

@@ -1,7 +1,8 @@
 """The event table: what one line of any of the logs says, in the words and units that all of them share.
 
 A parser makes an :class:`Event` of each record that bears a fact. The table of all of them is one pandas frame
-(:func:`frame`), a row for each event, with the columns of :data:`COLUMNS`.
+(:func:`frame`), a row for each event, with the columns of :data:`COLUMNS`. The kinds of events are the parsers' own:
+each says in its ``kinds`` what it makes, and :func:`capflog.rulebook.known_kinds` lists them all.
 """
 
 from __future__ import annotations

@@ -119,6 +119,13 @@ class Columns:
             for name in ("time", "earliest", "latest")
         )
 
+    def keep_times(self) -> None:
+        """Put the times, as far as they are better known by now, back into the table."""
+        import pandas as pd  # noqa: PLC0415
+
+        for name, values in (("time", self.time), ("earliest", self.earliest), ("latest", self.latest)):
+            self._table[name] = pd.Series(values.view("datetime64[ms]")).dt.tz_localize("UTC")
+
     @cached_property
     def libest(self) -> str | None:
         """The version of libEST that the logs name, if they name one alone: what its numbers mean depends on it."""

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from capflog.analysis import analyze
 from capflog.bundle import BundleError
 from capflog.events import COLUMNS, SOURCES, VALUES, Event, StampForm, frame
 from capflog.parsing import Parsed, parse, parsers
+from tests.conftest import ROOT
 from tests.scenes import (
     FIELDS,
     NOT_ALLOWED,
@@ -291,3 +293,16 @@ def test_the_logs_of_a_whole_lab_are_accounted_for() -> None:
         assert agrees(parsed)
         assert (parsed.unparsed, bool(parsed.events)) == (0, True)
     consistent(analyzed(*members).report)
+
+
+def test_the_table_has_the_times_of_the_report() -> None:
+    """What the enrollments tell of a line's time stands in the table as in the report's records."""
+    analysis = analyze([str(ROOT / "samples" / "healthy.zip")])
+    table = analysis.table
+    times = dict(zip(zip(table["member"], table["line"], strict=True), table["time"], strict=True))
+    latest = dict(zip(zip(table["member"], table["line"], strict=True), table["latest"], strict=True))
+    records = [record for enrollment in analysis.report.enrollments for record in enrollment.records]
+    assert records
+    for record in records:
+        assert pd.Timestamp(times[record.member, record.line]) == record.time
+        assert pd.Timestamp(latest[record.member, record.line]) == record.latest
