@@ -68,10 +68,12 @@ def analyze_members(
     name: str, stored: Iterable[Stored | Refused | Damage], rulebook: Rulebook | None = None
 ) -> Analysis:
     """Analyze the members of a bundle of that name: the way of the data, step by step."""
-    members, rows, dated = read_members(stored)
+    members, builder, dated = read_members(stored)
     if not any(member.source for member in members):
         raise BundleError(_no_log(name, members))
-    table = events.frame(rows)
+    table = builder.frame()
+    # The table has all of it: what it was made of would only be missing later on.
+    del builder
     trace = unroll(table)
     attempts = find_attempts(table, trace)
     starts = find_starts(table)
@@ -83,13 +85,12 @@ def analyze_members(
     return _report(name, members, table, columns, alignment, joined, starts, diagnosis)
 
 
-Rows = list[tuple[str, str, events.Event]]
-
-
-def read_members(stored: Iterable[Stored | Refused | Damage]) -> tuple[list[Member], Rows, dict[str, Dated]]:
+def read_members(
+    stored: Iterable[Stored | Refused | Damage],
+) -> tuple[list[Member], events.TableBuilder, dict[str, Dated]]:
     """Parse each member of a bundle; what cannot be read becomes a member with its reason."""
     members: list[Member] = []
-    rows: Rows = []
+    builder = events.TableBuilder()
     dated: dict[str, Dated] = {}
     seen: dict[tuple[str, bytes], str] = {}
     for item in stored:
@@ -129,9 +130,9 @@ def read_members(stored: Iterable[Stored | Refused | Damage]) -> tuple[list[Memb
                 unknown=parsed.unknown,
             )
         )
-        rows += [(source, item.name, event) for event in parsed.events]
+        builder.add(source, item.name, parsed.events)
         dated[item.name] = Dated(item.modified, item.modified_is_local)
-    return members, rows, dated
+    return members, builder, dated
 
 
 class _Watched:
