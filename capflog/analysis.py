@@ -81,8 +81,9 @@ def analyze_members(
     columns = Columns(table)
     joined = join(columns, trace, attempts, starts, alignment)
     columns.keep_times()
-    diagnosis = diagnose(table, columns, joined.stories, starts, joined.strays, rulebook or builtin())
-    return _report(name, members, table, columns, alignment, joined, starts, diagnosis)
+    facts = Facts(table, columns)
+    diagnosis = diagnose(columns, facts, joined.stories, starts, joined.strays, rulebook or builtin())
+    return _report(name, members, table, columns, facts, alignment, joined, starts, diagnosis)
 
 
 def read_members(
@@ -115,7 +116,7 @@ def read_members(
             # Overlapping collections are daily life: what happened once is told once. Two starts of CES may well have
             # the same lines, but then they stand in files of different numbers.
             reason = f"the same, byte for byte, as {twin}"
-            members.append(Member(item.name, None, "skipped", reason, parsed.why, parsed.lines))
+            members.append(Member(item.name, source, "skipped", reason, parsed.why, parsed.lines))
             continue
         members.append(
             Member(
@@ -168,21 +169,20 @@ def _report(
     members: list[Member],
     table: pd.DataFrame,
     columns: Columns,
+    facts: Facts,
     alignment: Alignment,
     joined: Joined,
     starts: Sequence[Start],
     diagnosis: Diagnosis,
 ) -> Analysis:
     """Put together what the reports show."""
-    facts = Facts(table, columns)
     sources = {member.source for member in members if member.source}
     times = table.groupby("member", observed=True)["time"]
-    firsts, lasts = times.min(), times.max()
+    firsts, lasts = times.min().dropna(), times.max().dropna()
     for member in members:
-        if member.member in firsts.index and member.source:
-            first, last = firsts[member.member], lasts[member.member]
-            member.first = None if first != first else first.to_pydatetime()  # noqa: PLR0124  (NaT differs from itself)
-            member.last = None if last != last else last.to_pydatetime()  # noqa: PLR0124
+        if member.source and member.member in firsts.index:
+            member.first = firsts[member.member].to_pydatetime()
+            member.last = lasts[member.member].to_pydatetime()
     enrollments = [
         _enrollment(number, story, causes, columns, facts, sources)
         for number, (story, causes) in enumerate(zip(joined.stories, diagnosis.causes_of_stories, strict=True), 1)

@@ -159,6 +159,15 @@ def _rulebook() -> Rulebook:
     return book
 
 
+def _analyzed(bundles: Sequence[str], store: Path | None, *, keep: bool) -> Analysis:
+    """Analyze, tell what is damaged, and keep it."""
+    analysis = _analyze(bundles)
+    _damage(analysis.report)
+    if keep:
+        _keep(analysis, store)
+    return analysis
+
+
 def _damage(report: Report) -> None:
     """Name on standard error what could not be read; the report names it too."""
     for member in report.members:
@@ -194,11 +203,8 @@ def analyze(bundles: tuple[str, ...], form: str, store: Path | None, no_store: b
       capflog analyze capf00000001.txt.gz nginx00000001.txt u_ex190116.log
       ssh host cat bundle.tar.gz | capflog analyze - --format json
     """
-    analysis = _analyze(bundles)
+    analysis = _analyzed(bundles, store, keep=not no_store)
     report = analysis.report
-    _damage(report)
-    if not no_store:
-        _keep(analysis, store)
     if form == "json":
         from capflog.reports import json as json_report  # noqa: PLC0415
 
@@ -226,12 +232,9 @@ def check(bundles: tuple[str, ...], form: str, fail_on: str, store: Path | None,
     \b
       capflog check bundle.zip || echo "CES is not well"
     """
-    analysis = _analyze(bundles)
-    report = analysis.report
-    _damage(report)
-    if not no_store:
-        _keep(analysis, store)
-    unread = [m.member for m in report.members if m.source is None and len(bundles) > 1 and m.member in _names(bundles)]
+    report = _analyzed(bundles, store, keep=not no_store).report
+    unread = [m.member for m in report.members if m.source is None and m.status != "partial"]
+    unread = [name for name in unread if len(bundles) > 1 and name in _names(bundles)]
     levels = ("error", "warning", "info")
     failing = [f for f in report.findings if levels.index(f.severity) <= levels.index(fail_on)]
     if form == "json":

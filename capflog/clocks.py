@@ -11,7 +11,7 @@ fills the table's ``time``, ``earliest`` and ``latest``:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from capflog.attempts import Attempt, Trace
 from capflog.clock_log import NONE, QUARTER_MS, Calls, Log, calls_of, ints, times
 from capflog.dates import Dated, date_by_ces, date_by_hints, date_by_iis
+from capflog.events import set_times
 from capflog.model import Clock, Quality
 from capflog.offsets import iis_delta
 from capflog.placing import place_ciscora, place_iis, place_nginx
@@ -36,13 +37,9 @@ class Alignment:
     """What was found out: the clocks for the report, the node's zone (s), the shift of IIS (ms), CAPF's times."""
 
     clocks: list[Clock]
-    zone: int
-    zone_known: bool
     iis_known: bool
-    capf_at: np.ndarray
-    """Node's local time of each line of the trace, in ms since 1970."""
-    display_zone: int | None = None
-    sources: set[str] = field(default_factory=set)
+    display_zone: int | None
+    sources: set[str]
 
 
 def align(
@@ -98,27 +95,12 @@ def align(
     place_nginx(log, zone, time, earliest, latest)
     place_iis(log, offset, time, earliest, latest)
     place_ciscora(log, starts, time, earliest, latest)
-    for name, values in (("time", time), ("earliest", earliest), ("latest", latest)):
-        table[name] = _datetimes(values)
+    set_times(table, time, earliest, latest)
 
     clocks = _clocks(
         log, zone, zone_known, zone_basis, date_known, date_basis, offset, matched, of, bool(len(trace.rows))
     )
-    return Alignment(
-        clocks,
-        zone,
-        zone_known,
-        offset is not None,
-        capf_at,
-        zone if zone_known else None,
-        {str(s) for s in set(source)},
-    )
-
-
-def _datetimes(values: np.ndarray) -> pd.Series:
-    import pandas as pd  # noqa: PLC0415
-
-    return pd.Series(values.view("datetime64[ms]")).dt.tz_localize("UTC")
+    return Alignment(clocks, offset is not None, zone if zone_known else None, {str(s) for s in set(source)})
 
 
 def _zone_name(seconds: int) -> str:

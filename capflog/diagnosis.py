@@ -152,15 +152,14 @@ def episodes_of(
 
 
 def diagnose(
-    table: pd.DataFrame,
     columns: Columns,
+    facts: Facts,
     stories: Sequence[Story],
     starts: Sequence[Start],
     strays: Sequence[Sequence[int]],
     rulebook: Rulebook,
 ) -> Diagnosis:
     """Ask every rule of every episode."""
-    facts = Facts(table, columns)
     episodes = episodes_of(columns, stories, starts, strays)
     rules = list(rulebook.rules.values())
     for episode in episodes:

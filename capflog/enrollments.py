@@ -48,11 +48,11 @@ def join(
     of_starts = {row for start in starts for row in start.rows}
     exchanges = find_exchanges(columns, of_starts)
     pairs, unpaired = pair_up(exchanges)
-    strays = [exchange.rows for exchange in exchanges if exchange.begin == NONE or exchange in unpaired]
+    strays = [exchange.rows for exchange in (*(e for e in exchanges if e.begin == NONE), *unpaired)]
     clients = {exchange.client for exchange in exchanges if exchange.serious and exchange.client is not None}
     # Who was asked for credentials and is never served is a stranger at CES's port.
     pairs = [pair for pair in pairs if pair[-1].serious or not clients or pair[-1].client in clients]
-    owners = _assign([(p[0].begin, p[-1].begin, p[-1].end) for p in pairs], stories, pairs)
+    owners = _assign(pairs, stories)
     for pair, (owner, sure) in zip(pairs, owners, strict=True):
         rows = [row for exchange in pair for row in exchange.rows]
         if owner is not None:
@@ -69,7 +69,7 @@ def join(
     own = requests_of_starts(columns, requests, starts)
     strays += [[row] for row, start in own.items() if start is None and is_fault(columns, row)]
     requests = [row for row in requests if row not in own]
-    if alignment.iis_known or not (set(alignment.sources) & {"capf", "nginx"}):
+    if alignment.iis_known or not (alignment.sources & {"capf", "nginx"}):
         strays += join_ca(columns, requests, stories, covered, bool(len(trace.rows)) or bool(pairs))
     elif requests:
         strays.append(requests)
@@ -122,16 +122,14 @@ def _coverage(columns: Columns, trace: Trace) -> list[tuple[int, int]]:
     return [(int(times.min()) - SLACK_MS, int(times.max()) + SLACK_MS)]
 
 
-def _assign(
-    items: list[tuple[int, int, int]], stories: Sequence[Story], pairs: list[list[Exchange]]
-) -> list[tuple[int | None, Sure]]:
+def _assign(pairs: list[list[Exchange]], stories: Sequence[Story]) -> list[tuple[int | None, Sure]]:
     """Give each exchange to the one enrollment whose time it fits, or to none.
 
     ``certain``: it fits only one, and no other exchange fits that one; ``likely``: only one is left when those are
     taken away and the answer is the one that CAPF was told, or as many are left on either side and came in one order.
     """
-    result: list[tuple[int | None, Sure]] = [(None, "likely")] * len(items)
-    fits = _fitting(items, stories)
+    result: list[tuple[int | None, Sure]] = [(None, "likely")] * len(pairs)
+    fits = _fitting([pair[0].begin for pair in pairs], stories)
     wanted = Counter(owner for candidates in fits for owner in candidates)
     for i, candidates in enumerate(fits):
         if len(candidates) == 1 and wanted[next(iter(candidates))] == 1 and not pairs[i][-1].unclear:
@@ -167,13 +165,13 @@ def _assign(
     return result
 
 
-def _fitting(items: list[tuple[int, int, int]], stories: Sequence[Story]) -> list[set[int]]:
+def _fitting(moments: Sequence[int], stories: Sequence[Story]) -> list[set[int]]:
     """Give, for each exchange, the enrollments that were waiting for CES when it began."""
     order = sorted(range(len(stories)), key=lambda k: stories[k].begin)
     begins = [stories[k].begin for k in order]
     reach = max((stories[k].end - stories[k].begin for k in order), default=0) + SLACK_MS
     fits: list[set[int]] = []
-    for begin, _last, _end in items:
+    for begin in moments:
         found: set[int] = set()
         k = bisect_right(begins, begin + SLACK_MS + 999) - 1
         while k >= 0 and begins[k] >= begin - reach:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
     import pandas as pd
 
 Value = str | int
@@ -198,6 +199,14 @@ class TableBuilder:
             places = self._places[name]
             data[name] = words(column, places) if isinstance(column, _Words) else numbers(column, places)
         return pd.DataFrame(data)
+
+
+def set_times(table: pd.DataFrame, time: np.ndarray, earliest: np.ndarray, latest: np.ndarray) -> None:
+    """Fill the columns of the one clock: ms since 1970 UTC, numpy's NaT (the least int64) where nothing is known."""
+    import pandas as pd  # noqa: PLC0415
+
+    for name, values in (("time", time), ("earliest", earliest), ("latest", latest)):
+        table[name] = pd.Series(values.view("datetime64[ms]")).dt.tz_localize("UTC")
 
 
 def frame(rows: Iterable[tuple[str, str, Event]]) -> pd.DataFrame:

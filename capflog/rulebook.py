@@ -199,6 +199,7 @@ def read_rule(text: str, name: str, kinds: frozenset[str]) -> Rule:
     if missing:
         raise RuleError(f"{name}: lacks {', '.join(repr(key) for key in missing)}")
     _check_words(data, name)
+    _check_names(data, name)
     return Rule(
         id=data["id"],
         title=data["title"].strip(),
@@ -306,6 +307,15 @@ def _check_words(data: dict[str, Any], name: str) -> None:
     for key, words in (("severity", SEVERITIES), ("status", STATUSES), ("scope", SCOPES)):
         if data[key] not in words:
             raise RuleError(f"{name}: {key} '{data[key]}' is none of {', '.join(words)}")
+
+
+def _check_names(data: dict[str, Any], name: str) -> None:
+    """See that each ``{name}`` in the text is read out of the evidence or given; curl's ``%{name}`` is no such name."""
+    texts = [data["explanation"], *_sentences(data, "remedy", name), *_sentences(data, "verify", name)]
+    known = {*GIVEN, *data.get("read", {})}
+    for word in re.findall(r"(?<!%)\{(\w+)\}", " ".join(texts)):
+        if word not in known:
+            raise RuleError(f"{name}: the text names '{{{word}}}', which 'read' does not give")
 
 
 def _sentences(data: dict[str, Any], key: str, name: str) -> list[str]:

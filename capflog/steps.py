@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capflog.clock_log import NONE
-from capflog.events import SOURCES
+from capflog.events import SOURCES, set_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -121,10 +121,7 @@ class Columns:
 
     def keep_times(self) -> None:
         """Put the times, as far as they are better known by now, back into the table."""
-        import pandas as pd  # noqa: PLC0415
-
-        for name, values in (("time", self.time), ("earliest", self.earliest), ("latest", self.latest)):
-            self._table[name] = pd.Series(values.view("datetime64[ms]")).dt.tz_localize("UTC")
+        set_times(self._table, self.time, self.earliest, self.latest)
 
     @cached_property
     def libest(self) -> str | None:

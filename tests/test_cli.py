@@ -267,3 +267,13 @@ def test_no_escape_reaches_a_pipe_and_no_line_is_wider_than_it_should_be(capflog
             said = capflog(*words, sample("template-misconfigured"), env={"COLUMNS": str(width)})
             assert "\x1b" not in said.out
             assert max(len(line) for line in said.out.splitlines()) <= width
+
+
+def test_a_gate_needs_all_that_it_is_asked_of(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    missing = capflog("check", tmp_path / "gone.zip", sample("healthy"))
+    assert missing.status == 2
+    assert "gone.zip" in missing.err
+    twice = capflog("check", sample("healthy"), sample("healthy"))
+    assert (twice.status, twice.err) == (0, "")
+    log = ROOT / "samples" / "published" / "01-ces-startup" / "nginx00000001.txt"
+    assert capflog("check", log, log).status == 0

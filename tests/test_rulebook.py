@@ -408,3 +408,13 @@ def test_no_circle_of_rules_silences_all_of_them() -> None:
 def test_a_rule_stands_in_the_file_of_its_name() -> None:
     names = {entry.name for entry in files("capflog.rules").iterdir() if entry.name.endswith(".yaml")}
     assert names == {f"{name}.yaml" for name in BOOK.rules}
+
+
+def test_a_name_in_the_text_that_nothing_gives_is_an_error() -> None:
+    import yaml
+
+    kinds = known_kinds()
+    text = yaml.safe_dump({**RULE, "explanation": "Of {ca_template}, %{time_total} and {nobody}."})
+    with pytest.raises(RuleError, match=r"'\{nobody\}'"):
+        read_rule(text, "a-rule.yaml", kinds)
+    read_rule(text.replace("{nobody}", "somebody"), "a-rule.yaml", kinds)
