@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from capflog import events
+import numpy as np
+
 from capflog.attempts import find_attempts, unroll
 from capflog.bundle import BundleError, Damage, Damaged, Refused, name_of, open_bundle
 from capflog.clocks import Alignment, align
@@ -23,12 +25,15 @@ from capflog.rulebook import Rulebook, builtin
 from capflog.starts import Start, find_starts
 from capflog.steps import Columns, is_fault, last_step, next_step, steps_done
 from capflog.story import Story
+from capflog.table import NONE, TableBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     import pandas as pd
+
+    from capflog.table import Table
 
 
 class Stored(Protocol):
@@ -43,17 +48,22 @@ class Stored(Protocol):
     def chunks(self) -> Iterator[bytes]: ...
 
 
-@dataclass(slots=True)
+@dataclass
 class Analysis:
     """What ``analyze`` found, with the event table that it found it in."""
 
     report: Report
-    table: pd.DataFrame
+    events: Table
     columns: Columns
     facts: Facts
     alignment: Alignment
     cause_rows: dict[str, list[int]]
     """Rows outside an enrollment (by its id) that prove its cause."""
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The event table as a pandas frame."""
+        return self.events.frame()
 
 
 def analyze(paths: Sequence[str], stdin: BinaryIO | None = None, rulebook: Rulebook | None = None) -> Analysis:
@@ -71,7 +81,7 @@ def analyze_members(
     members, builder, dated = read_members(stored)
     if not any(member.source for member in members):
         raise BundleError(_no_log(name, members))
-    table = builder.frame()
+    table = builder.table()
     # The table has all of it: what it was made of would only be missing later on.
     del builder
     trace = unroll(table)
@@ -80,7 +90,6 @@ def analyze_members(
     alignment = align(table, trace, attempts, starts, dated)
     columns = Columns(table)
     joined = join(columns, trace, attempts, starts, alignment)
-    columns.keep_times()
     facts = Facts(table, columns)
     diagnosis = diagnose(columns, facts, joined.stories, starts, joined.strays, rulebook or builtin())
     return _report(name, members, table, columns, facts, alignment, joined, starts, diagnosis)
@@ -88,10 +97,10 @@ def analyze_members(
 
 def read_members(
     stored: Iterable[Stored | Refused | Damage],
-) -> tuple[list[Member], events.TableBuilder, dict[str, Dated]]:
+) -> tuple[list[Member], TableBuilder, dict[str, Dated]]:
     """Parse each member of a bundle; what cannot be read becomes a member with its reason."""
     members: list[Member] = []
-    builder = events.TableBuilder()
+    builder = TableBuilder()
     dated: dict[str, Dated] = {}
     seen: dict[tuple[str, bytes], str] = {}
     for item in stored:
@@ -167,7 +176,7 @@ def _no_log(name: str, members: Sequence[Member]) -> str:
 def _report(
     name: str,
     members: list[Member],
-    table: pd.DataFrame,
+    table: Table,
     columns: Columns,
     facts: Facts,
     alignment: Alignment,
@@ -177,12 +186,7 @@ def _report(
 ) -> Analysis:
     """Put together what the reports show."""
     sources = {member.source for member in members if member.source}
-    times = table.groupby("member", observed=True)["time"]
-    firsts, lasts = times.min().dropna(), times.max().dropna()
-    for member in members:
-        if member.source and member.member in firsts.index:
-            member.first = firsts[member.member].to_pydatetime()
-            member.last = lasts[member.member].to_pydatetime()
+    _spans(members, table)
     enrollments = [
         _enrollment(number, story, causes, columns, facts, sources)
         for number, (story, causes) in enumerate(zip(joined.stories, diagnosis.causes_of_stories, strict=True), 1)
@@ -205,6 +209,20 @@ def _report(
     )
     cause_rows = {e.id: rows for e, rows in zip(enrollments, diagnosis.cause_rows, strict=True) if rows}
     return Analysis(report, table, columns, facts, alignment, cause_rows)
+
+
+def _spans(members: list[Member], table: Table) -> None:
+    """Tell of each member the first and the last time of its events."""
+    places = {name: code for code, name in enumerate(table.members)}
+    known = table.time != NONE
+    first = np.full(len(places), np.iinfo(np.int64).max)
+    last = np.full(len(places), NONE)
+    np.minimum.at(first, table.member[known], table.time[known])
+    np.maximum.at(last, table.member[known], table.time[known])
+    for member in members:
+        place = places.get(member.member) if member.source else None
+        if place is not None and last[place] != NONE:
+            member.first, member.last = when(int(first[place])), when(int(last[place]))
 
 
 def _record(columns: Columns, facts: Facts, row: int, sure: str, step: str | None) -> Record:

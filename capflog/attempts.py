@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from capflog.table import NONE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
+    from capflog.table import Table
 
 DAY_MS = 86_400_000
 
@@ -79,19 +81,18 @@ class Trace:
         return [Trace(self.rows[number == n], self.unrolled[number == n] - n * APART) for n in np.unique(number)]
 
 
-def unroll(table: pd.DataFrame) -> Trace:
+def unroll(table: Table) -> Trace:
     """Put CAPF's rows in order and count the midnights between them.
 
     A first stamp of a file before the last of the one before it means that a midnight lay between (or that the files
     overlap by less than :data:`SILENCE`).
     """
-    source = (table["source"] == "capf").to_numpy()
-    indices = np.flatnonzero(source)
+    indices = table.of_source("capf")
     if not len(indices):
         return Trace(indices, np.zeros(0, dtype=np.int64))
-    stamps = table["stamp"].to_numpy(dtype="float64", na_value=np.nan)
-    names = table["member"].cat.categories
-    codes = table["member"].cat.codes.to_numpy()
+    stamps = table.stamp
+    names = table.members
+    codes = table.member
     members = sorted({int(codes[i]) for i in indices}, key=lambda code: rotation_key(str(names[code])))
     rows: list[int] = []
     unrolled: list[int] = []
@@ -104,7 +105,7 @@ def unroll(table: pd.DataFrame) -> Trace:
             folder, base, day, last = within, base + APART, 0, None
         for i in indices[codes[indices] == code]:
             stamp = stamps[i]
-            if np.isnan(stamp):
+            if stamp == NONE:
                 continue
             if last is not None:
                 back = last - stamp
@@ -136,17 +137,17 @@ class Attempt:
     lines: dict[int, Literal["certain", "likely"]] = field(default_factory=dict)
 
 
-def find_attempts(table: pd.DataFrame, trace: Trace) -> list[Attempt]:
+def find_attempts(table: Table, trace: Trace) -> list[Attempt]:
     """Find the attempts in CAPF's trace and give each of its lines to one of them, or to none."""
-    kinds = table["kind"].astype(object).to_numpy()[trace.rows]
-    devices = table["device"].astype(object).to_numpy()[trace.rows]
-    sessions = table["session"].astype(object).to_numpy()[trace.rows]
+    kinds = np.array(table.kinds, dtype=object)[table.kind[trace.rows]]
+    devices = np.array([*table.devices, None], dtype=object)[table.device[trace.rows]]
+    sessions = np.array([*table.sessions, None], dtype=object)[table.session[trace.rows]]
     attempts: list[Attempt] = []
     current: dict[str, Attempt] = {}
     last_line: dict[str, int] = {}
     named: list[int] = []
     owner: dict[int, Attempt | None] = {}
-    ends = table["message"].astype(object).to_numpy()[trace.rows] == "END_SESSION"
+    ends = table.words("message", trace.rows) == "END_SESSION"
     last: str | None = None
     row_of_own = 0
     for p in range(len(trace.rows)):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from capflog.clock_log import NONE
 from capflog.steps import Columns, step_of
 from capflog.story import CHAIN_GAP_MS, GAVE_UP_MS, Story, Sure, inside
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,14 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.attempts import APART, DAY_MS, Attempt, Trace
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
-
-#: No time: numpy's NaT seen as an integer.
-NONE = np.iinfo(np.int64).min
+    from capflog.table import Table
 
 #: Times are told from year 2 to year 9998, so that zones and days can be added within the years that datetime has. (ms)
 FIRST_MS, LAST_MS = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000) for year in (2, 9999))
@@ -28,11 +27,11 @@ QUARTER_MS = 900_000
 ZONE_MIN, ZONE_MAX = -12 * 3_600_000, 14 * 3_600_000
 
 
-def ints(table: pd.DataFrame, column: str) -> np.ndarray:
-    return table[column].to_numpy(dtype="int64", na_value=NONE)
+def ints(table: Table, column: str) -> np.ndarray:
+    return table.stamp.copy() if column == "stamp" else table.numbers(column)
 
 
-def times(table: pd.DataFrame, column: str) -> np.ndarray:
+def times(table: Table, column: str) -> np.ndarray:
     """Give a column of times in ms, without those that no report can tell."""
     times = ints(table, column)
     return np.where((times >= FIRST_MS) & (times < LAST_MS), times, NONE)
@@ -42,7 +41,7 @@ def times(table: pd.DataFrame, column: str) -> np.ndarray:
 class Log:
     """The table's columns that the clocks need, as arrays."""
 
-    table: pd.DataFrame
+    table: Table
     kind: np.ndarray
     source: np.ndarray
     stamp: np.ndarray
@@ -84,14 +83,18 @@ class Log:
 
     def iis(self, step: str) -> np.ndarray:
         """Stamps of CES's requests of one kind that IIS answered well, in ms."""
-        rows = self.table["source"] == "iis"
-        agent = self.table["agent"].astype(object)
-        status = self.table["status"].to_numpy(dtype="float64", na_value=np.nan)
-        mine = (rows & (agent.isna() | agent.str.startswith("CiscoRA", na=False))).to_numpy()
+        rows = self.of("iis")
+        agents = self.table.words("agent", rows)
+        rows = rows[[agent is None or agent.startswith("CiscoRA") for agent in agents]]
+        status = self.table.numbers("status", rows)
         paths = {"login": r"/certsrv/?$", "form": "certrqxt", "chain": r"certnew\.p7b", "certificate": r"certnew\.cer"}
-        path = self.table["url"].astype("object").str.contains(paths[step], case=False, regex=True, na=False).to_numpy()
+        asked = re.compile(paths[step], re.IGNORECASE)
+        path = np.array(
+            [bool(url) and asked.search(url) is not None for url in self.table.words("url", rows)], dtype=bool
+        )
         good = (status >= 200) & (status < 400)
-        return np.unique(self.stamp[mine & path & good & (self.stamp != NONE)])
+        stamp = self.stamp[rows]
+        return np.unique(stamp[path & good & (stamp != NONE)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ def calls_of(log: Log, trace: Trace, attempts: Sequence[Attempt]) -> Calls:
     whole = [a for a in attempts if a.call is not None and a.result is not None]
     rows = [(trace.unrolled[a.call], trace.unrolled[a.result]) for a in whole]
     windows = np.array(rows, dtype=np.int64).reshape(-1, 2)
-    errors = log.table["error"].astype(object).to_numpy()
+    errors = log.table.words("error")
     codes = ints(log.table, "code")
     issued = [
         errors[row] == "EST_ERR_NONE" or (not isinstance(errors[row], str) and codes[row] == 0)

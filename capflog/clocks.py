@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.attempts import Attempt, Trace
-from capflog.clock_log import NONE, QUARTER_MS, Calls, Log, calls_of, ints, times
+from capflog.clock_log import QUARTER_MS, Calls, Log, calls_of, ints, times
 from capflog.dates import Dated, date_by_ces, date_by_hints, date_by_iis
-from capflog.events import set_times
+from capflog.events import SOURCES
 from capflog.model import Clock, Quality
 from capflog.offsets import iis_delta
 from capflog.placing import place_ciscora, place_iis, place_nginx
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import pandas as pd
-
     from capflog.starts import Start
+    from capflog.table import Table
 
 
 @dataclass(slots=True)
@@ -43,18 +43,17 @@ class Alignment:
 
 
 def align(
-    table: pd.DataFrame,
+    table: Table,
     trace: Trace,
     attempts: Sequence[Attempt],
     starts: Sequence[Start],
     dated: Mapping[str, Dated],
 ) -> Alignment:
     """Put every event on the reference clock; fills ``time``, ``earliest`` and ``latest`` of the table."""
-    kinds = table["kind"].astype(object).to_numpy()
-    source = table["source"].astype(object).to_numpy()
+    kinds = np.array(table.kinds, dtype=object)[table.kind]
+    source = np.array(SOURCES, dtype=object)[table.source]
     stamp = times(table, "stamp")
-    function = table["function"].astype(object).to_numpy()
-    url = table["url"].astype(object).to_numpy()
+    function, url = table.words("function"), table.words("url")
     log = Log(table, kinds, source, stamp, function, url, times(table, "utc"), ints(table, "zone"))
 
     zones = log.zones()
@@ -95,7 +94,7 @@ def align(
     place_nginx(log, zone, time, earliest, latest)
     place_iis(log, offset, time, earliest, latest)
     place_ciscora(log, starts, time, earliest, latest)
-    set_times(table, time, earliest, latest)
+    table.time, table.earliest, table.latest = time, earliest, latest
 
     clocks = _clocks(
         log, zone, zone_known, zone_basis, date_known, date_basis, offset, matched, of, bool(len(trace.rows))
@@ -122,7 +121,7 @@ def _clocks(
     has_capf: bool,
 ) -> list[Clock]:
     """Describe each clock that stamped lines."""
-    members = log.table["member"].astype(object).to_numpy()
+    members = np.array(log.table.members, dtype=object)[log.table.member]
     clocks = []
 
     def stamped(source: str) -> list[str]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.attempts import DAY_MS, Trace
-from capflog.clock_log import FIRST_MS, LAST_MS, NONE, QUARTER_MS, ZONE_MAX, ZONE_MIN, Calls, Log, midnight, ms_of
+from capflog.clock_log import FIRST_MS, LAST_MS, QUARTER_MS, ZONE_MAX, ZONE_MIN, Calls, Log, midnight, ms_of
 from capflog.offsets import iis_delta
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,8 +90,7 @@ def date_by_hints(log: Log, trace: Trace, dated: Mapping[str, Dated]) -> tuple[i
     others = log.stamp[np.isin(log.source, ["nginx", "iis"]) & (log.stamp != NONE)]
     if len(others):
         return midnight(int(others.max())) - midnight(last), "date assumed: the last day of the other logs"
-    codes = log.table["member"].astype(object).to_numpy()
-    members = codes[trace.rows].astype(str)
+    members = np.array(log.table.members, dtype=object)[log.table.member[trace.rows]].astype(str)
     for member in sorted(set(members)):
         own_last = int(trace.unrolled[members == member].max())
         folder = re.search(r"(\d{4})-(\d\d)-(\d\d)_(\d\d)-(\d\d)-(\d\d)(?=/)", member)
@@ -100,7 +100,11 @@ def date_by_hints(log: Log, trace: Trace, dated: Mapping[str, Dated]) -> tuple[i
         mark = dated.get(member)
         if mark is not None and mark.modified is not None:
             bounds.append((_last_midnight(ms_of(mark.modified), own_last), "the trace file's own time"))
-    wishes = log.table.loc[log.table["parameter"] == "Operation Should Finish By", "value"].dropna().astype(str)
+    wishes = [
+        w
+        for p, w in zip(log.table.words("parameter"), log.table.words("value"), strict=True)
+        if p == "Operation Should Finish By" and w
+    ]
     for wish in wishes:
         found = re.fullmatch(r"(\d{4}):(\d\d):(\d\d):(\d\d):(\d\d)", wish.strip())
         when = _moment("{}-{}-{}T{}:{}".format(*found.groups())) if found else None

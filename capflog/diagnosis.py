@@ -14,20 +14,19 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from capflog.clock_log import NONE
 from capflog.events import VALUES
 from capflog.model import Confidence, Evidence, Finding, Verdict
 from capflog.rulebook import PARAMETERS
 from capflog.steps import Columns, in_order, last_step, steps_done
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import pandas as pd
-
     from capflog.rulebook import Rule, Rulebook
     from capflog.starts import Start
     from capflog.story import Story
+    from capflog.table import Table
 
 #: How many lines of evidence a finding carries; their number is told besides.
 EVIDENCE_KEPT = 12
@@ -86,10 +85,9 @@ class Diagnosis:
 class Facts:
     """Makes the facts that conditions ask about out of the table's rows, each once."""
 
-    def __init__(self, table: pd.DataFrame, columns: Columns) -> None:
+    def __init__(self, table: Table, columns: Columns) -> None:
         self._columns = columns
-        self._texts = table["text"].astype(object).to_numpy()
-        self._names = table["member"].astype(object).to_numpy()
+        self._table = table
         self._kept: dict[int, dict[str, Any]] = {}
         self._numbers = [name for name, (dtype, _) in VALUES.items() if dtype == "Int64"]
         self._words = [name for name, (dtype, _) in VALUES.items() if dtype == "category"]
@@ -101,7 +99,7 @@ class Facts:
             columns = self._columns
             at = int(columns.time[row])
             fact = {"kind": columns.kind[row], "at": None if at == NONE else at, "row": row}
-            fact["source"], fact["raw"] = columns.source[row], self._texts[row]
+            fact["source"], fact["raw"] = columns.source[row], self._table.text(row)
             for name in (*self._words, "device", "session", "level"):
                 # An empty error buffer of libcurl's is no text: "return code 60 ()".
                 if text := columns.text_of(name, row):
@@ -119,11 +117,11 @@ class Facts:
 
     def text(self, row: int) -> str:
         """Give the row's line as logged."""
-        return str(self._texts[row])
+        return self._table.text(row)
 
     def member(self, row: int) -> str:
         """Give the member that holds the row."""
-        return str(self._names[row])
+        return self._table.member_of(row)
 
 
 def episodes_of(

@@ -13,11 +13,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from capflog.ca_requests import ca_requests, join_ca, requests_of_starts
-from capflog.clock_log import NONE
 from capflog.clocks import Alignment
 from capflog.exchanges import UNSET_STATUS, Exchange, find_exchanges, moment, pair_up
 from capflog.steps import Columns, is_fault
 from capflog.story import SLACK_MS, Story, Sure, in_sequence, inside, tighten
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,6 @@ each says in its ``kinds`` what it makes, and :func:`capflog.rulebook.known_kind
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy as np
     import pandas as pd
 
 Value = str | int
@@ -111,107 +109,11 @@ COLUMNS: dict[str, str] = {
 }
 
 
-class _Words:
-    """A column of words: a number for each row that has one, and the words by their numbers."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, int] = {}
-        self.codes = array("i")
-
-    def add(self, word: str | None) -> None:
-        self.codes.append(-1 if word is None else self.known.setdefault(word, len(self.known)))
-
-
-class TableBuilder:
-    """Gathers events into columns as they come, so that an event's object need not live until all are there."""
-
-    def __init__(self) -> None:
-        self._sources: list[str] = []
-        self._words = {name: _Words() for name in ("kind", "member", "device", "session", "level")}
-        self._line, self._span, self._stamp = array("q"), array("q"), array("q")
-        self._stamped = bytearray()
-        self._texts: list[str] = []
-        # Most events bear few of the values: each is gathered with the rows that bear it.
-        self._places = {name: array("q") for name in VALUES}
-        self._borne: dict[str, _Words | array[int]] = {
-            name: _Words() if dtype == "category" else array("q") for name, (dtype, _) in VALUES.items()
-        }
-
-    def add(self, source: str, member: str, events: Iterable[Event]) -> None:
-        """Take the events of one member."""
-        kinds, members, devices, sessions, levels = self._words.values()
-        for event in events:
-            row = len(self._texts)
-            self._sources.append(source)
-            kinds.add(event.kind)
-            members.add(member)
-            devices.add(event.device)
-            sessions.add(event.session)
-            levels.add(event.level)
-            self._line.append(event.line)
-            self._span.append(event.span)
-            self._stamp.append(0 if event.stamp is None else event.stamp)
-            self._stamped.append(event.stamp is not None)
-            self._texts.append(event.text)
-            for name, value in event.values.items():
-                column = self._borne.get(name)
-                if column is None or value is None:
-                    continue
-                self._places[name].append(row)
-                if isinstance(column, _Words):
-                    column.add(str(value))
-                else:
-                    column.append(int(value))
-
-    def frame(self) -> pd.DataFrame:
-        """Make the event table of what was taken; the columns of the one clock are still empty."""
-        import numpy as np  # noqa: PLC0415
-        import pandas as pd  # noqa: PLC0415  (460 ms: only where it is needed)
-
-        count = len(self._texts)
-
-        def words(column: _Words, places: array[int] | None = None) -> pd.Categorical:
-            codes = np.full(count, -1, dtype=np.int32)
-            codes[slice(None) if places is None else np.asarray(places)] = np.asarray(column.codes)
-            return pd.Categorical.from_codes(codes, categories=pd.Index(list(column.known), dtype=object))
-
-        def numbers(column: array[int], places: array[int]) -> pd.arrays.IntegerArray:
-            data, mask = np.zeros(count, dtype=np.int64), np.ones(count, dtype=bool)
-            data[np.asarray(places)], mask[np.asarray(places)] = np.asarray(column), False
-            return pd.arrays.IntegerArray(data, mask)
-
-        stamped = np.frombuffer(bytes(self._stamped), dtype=bool)
-        data: dict[str, object] = {
-            "kind": words(self._words["kind"]),
-            "source": pd.Categorical(self._sources, categories=list(SOURCES)),
-            "member": words(self._words["member"]).reorder_categories(sorted(self._words["member"].known)),
-            "line": np.array(self._line),
-            "span": np.array(self._span),
-            "stamp": pd.arrays.IntegerArray(np.array(self._stamp), ~stamped),
-            "device": words(self._words["device"]),
-            "session": words(self._words["session"]),
-            "level": words(self._words["level"]),
-        }
-        for name in ("time", "earliest", "latest"):
-            data[name] = pd.Series(np.full(count, "NaT", dtype="datetime64[ms]")).dt.tz_localize("UTC")
-        data["text"] = np.array(self._texts, dtype=object)
-        for name, column in self._borne.items():
-            places = self._places[name]
-            data[name] = words(column, places) if isinstance(column, _Words) else numbers(column, places)
-        return pd.DataFrame(data)
-
-
-def set_times(table: pd.DataFrame, time: np.ndarray, earliest: np.ndarray, latest: np.ndarray) -> None:
-    """Fill the columns of the one clock: ms since 1970 UTC, numpy's NaT (the least int64) where nothing is known."""
-    import pandas as pd  # noqa: PLC0415
-
-    for name, values in (("time", time), ("earliest", earliest), ("latest", latest)):
-        table[name] = pd.Series(values.view("datetime64[ms]")).dt.tz_localize("UTC")
-
-
 def frame(rows: Iterable[tuple[str, str, Event]]) -> pd.DataFrame:
-    """Make the event table of ``(source, member, event)`` rows; the columns of the one clock are still empty."""
+    """Make the event table of ``(source, member, event)`` rows as a pandas frame."""
+    from capflog.table import TableBuilder  # noqa: PLC0415  (it is made of the words of this module)
+
     builder = TableBuilder()
     for source, member, event in rows:
         builder.add(source, member, (event,))
-    return builder.frame()
+    return builder.table().frame()

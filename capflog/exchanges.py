@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.clock_log import FIRST_MS, LAST_MS, NONE
+from capflog.clock_log import FIRST_MS, LAST_MS
 from capflog.story import ANSWERS, CHAIN_GAP_MS, SLACK_MS
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

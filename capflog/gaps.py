@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capflog.clock_log import NONE
 from capflog.model import Gap
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

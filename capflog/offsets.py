@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.attempts import DAY_MS
-from capflog.clock_log import NONE, QUARTER_MS, ZONE_MAX, ZONE_MIN, Calls, Log
+from capflog.clock_log import QUARTER_MS, ZONE_MAX, ZONE_MIN, Calls, Log
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

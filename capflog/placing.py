@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.clock_log import NONE, Log
+from capflog.clock_log import Log
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ def place_nginx(log: Log, zone: int, time: np.ndarray, earliest: np.ndarray, lat
     rows = log.of("nginx")
     if not len(rows):
         return
-    codes = log.table["member"].cat.codes.to_numpy()
+    codes = log.table.member
     for member in np.unique(codes[rows]):
         mine = rows[codes[rows] == member]
         known = np.where(log.stamp[mine] != NONE, log.stamp[mine] - zone * 1000, NONE)
@@ -91,10 +92,10 @@ def place_ciscora(
         elif log.kind[row] == "ces.start.requested":
             asked.append((begun if begun is not None else int(time[row]) - 120_000, int(time[row]) + 60_000))
             begun = None
-    details = log.table["text"].astype(object).to_numpy()
+    log.table.keep_texts(row for start in starts if start.ciscora is not None for row in start.rows)
 
     def said(row: int) -> str:
-        return re.sub(r"^(?:nginx: \[\w+\] |\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: )", "", str(details[row]))
+        return re.sub(r"^(?:nginx: \[\w+\] |\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: )", "", log.table.text(row))
 
     for back, start in enumerate(reversed(starts), start=1):
         if start.ciscora is None:

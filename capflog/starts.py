@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.attempts import rotation_key
+from capflog.table import NONE
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from capflog.table import Table
 
 #: Kinds of events that tell of a start of CES, where no connection stands with them.
 START_KINDS = frozenset(
@@ -100,18 +101,17 @@ class Start:
         return pids[0] if pids else None
 
 
-def find_blocks(table: pd.DataFrame, source: str) -> list[Block]:
+def find_blocks(table: Table, source: str) -> list[Block]:
     """Cut one source's start-up lines into starts, in the order of its files."""
-    rows = np.flatnonzero((table["source"] == source).to_numpy())
+    rows = table.of_source(source)
     if not len(rows):
         return []
-    kinds = table["kind"].astype(object).to_numpy()
-    codes = table["member"].cat.codes.to_numpy()
-    names = table["member"].cat.categories
-    connection = table["connection"].isna().to_numpy()
-    pids = table["pid"].to_numpy(dtype="float64", na_value=np.nan)
-    details = table["detail"].astype(object).to_numpy()
-    numbers = table["code"].to_numpy(dtype="float64", na_value=np.nan)
+    kinds = np.array(table.kinds, dtype=object)[table.kind]
+    codes, names = table.member, table.members
+    connection = table.numbers("connection") == NONE
+    pids = table.numbers("pid")
+    details = table.words("detail")
+    numbers = table.numbers("code")
     order = sorted({int(codes[i]) for i in rows}, key=lambda code: rotation_key(str(names[code])))
     blocks: list[Block] = []
     for member in order:
@@ -123,7 +123,7 @@ def find_blocks(table: pd.DataFrame, source: str) -> list[Block]:
                 continue
             if kind not in START_KINDS or not connection[i]:
                 continue
-            pid = None if np.isnan(pids[i]) else int(pids[i])
+            pid = None if pids[i] == NONE else int(pids[i])
             if block is not None and _begins_anew(block, kind, pid):
                 block = None
             if block is None:
@@ -132,7 +132,7 @@ def find_blocks(table: pd.DataFrame, source: str) -> list[Block]:
             block.rows.append(int(i))
             block.kinds.add(kind)
             if kind in FAILURES:
-                number = "" if np.isnan(numbers[i]) else str(int(numbers[i]))
+                number = "" if numbers[i] == NONE else str(int(numbers[i]))
                 block.failures.append(f"{kind} {number} {details[i]}")
             if pid is not None:
                 block.pid = pid
@@ -154,7 +154,7 @@ def _begins_anew(block: Block, kind: str, pid: int | None) -> bool:
     return "nginx.started" in block.kinds and kind not in ("nginx.started", "ces.started")
 
 
-def find_starts(table: pd.DataFrame) -> list[Start]:
+def find_starts(table: Table) -> list[Start]:
     """Find the starts of CES and pair their blocks in the two files, the latest with the latest.
 
     Two blocks are one start where they fail alike, or both do not fail.

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.clock_log import NONE
-from capflog.events import SOURCES, set_times
+from capflog.events import SOURCES
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import pandas as pd
+    from capflog.table import Table
 
 #: The steps in their order. The second login is told from the first by what went before it.
 STEPS = (
@@ -107,21 +107,12 @@ SEC_E_NO_CREDENTIALS = 2_148_074_254
 class Columns:
     """The table's columns as arrays, for those who go through them row by row."""
 
-    def __init__(self, table: pd.DataFrame) -> None:
+    def __init__(self, table: Table) -> None:
         self._table = table
-        self._arrays: dict[str, Any] = {}
-        self.kind: list[str] = table["kind"].astype(object).tolist()
-        self.source = table["source"].astype(object).to_numpy()
-        self.member = table["member"].cat.codes.to_numpy()
-        self.line = table["line"].to_numpy()
-        self.time, self.earliest, self.latest = (
-            table[name].dt.tz_localize(None).to_numpy(dtype="datetime64[ms]").view("int64").copy()
-            for name in ("time", "earliest", "latest")
-        )
-
-    def keep_times(self) -> None:
-        """Put the times, as far as they are better known by now, back into the table."""
-        set_times(self._table, self.time, self.earliest, self.latest)
+        self.kind: list[str] = np.array(table.kinds, dtype=object)[table.kind].tolist()
+        self.source = np.array(SOURCES, dtype=object)[table.source]
+        self.member, self.line = table.member, table.line
+        self.time, self.earliest, self.latest = table.time, table.earliest, table.latest
 
     @cached_property
     def libest(self) -> str | None:
@@ -131,24 +122,16 @@ class Columns:
         versions = {match[0] for match in found if match is not None}
         return versions.pop() if len(versions) == 1 else None
 
-    def _of(self, name: str) -> Any:
-        if name not in self._arrays:
-            column = self._table[name]
-            if column.dtype == "Int64":
-                self._arrays[name] = column.to_numpy(dtype="float64", na_value=np.nan)
-            else:
-                self._arrays[name] = column.astype(object).to_numpy()
-        return self._arrays[name]
-
     def integer(self, name: str, row: int) -> int | None:
         """Give a whole number that the row bears, or None."""
-        value = self._of(name)[row]
-        return None if np.isnan(value) else int(value)
+        if name == "stamp":
+            stamp = int(self._table.stamp[row])
+            return None if stamp == NONE else stamp
+        return self._table.number(name, row)
 
     def text_of(self, name: str, row: int) -> str | None:
         """Give a text that the row bears, or None."""
-        value = self._of(name)[row]
-        return value if isinstance(value, str) else None
+        return self._table.word(name, row)
 
     def est_error(self, row: int) -> tuple[str | None, int | None]:
         """Give the EST error that the row names and its number; by the number where it has no name."""

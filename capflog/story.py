@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from capflog.clock_log import NONE
 from capflog.steps import STEPS, Columns, in_order, step_of
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

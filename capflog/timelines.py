@@ -8,10 +8,12 @@ import fnmatch
 import re
 from typing import TYPE_CHECKING
 
-from capflog.clock_log import NONE
+import numpy as np
+
 from capflog.diagnosis import when
 from capflog.model import Enrollment, Row, Timeline
 from capflog.steps import in_order, is_fault
+from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -59,7 +61,7 @@ def match_devices(wanted: str, known: Sequence[str]) -> list[str]:
 
 def names(analysis: Analysis) -> list[str]:
     """List what a timeline can be asked of: every device that a line names, and the ids of enrollments without one."""
-    named = [str(name) for name in analysis.table["device"].cat.categories]
+    named = [analysis.events.devices[c] for c in np.unique(analysis.events.device).tolist() if c >= 0]
     return sorted(named) + [e.id for e in analysis.report.enrollments if e.device is None]
 
 
@@ -70,9 +72,9 @@ def timelines(analysis: Analysis, only: Iterable[str] | None = None) -> Iterator
     by_device: dict[str, list[Enrollment]] = {}
     for enrollment in report.enrollments:
         by_device.setdefault(enrollment.device or enrollment.id, []).append(enrollment)
-    device = analysis.table["device"]
-    rows_of = device.groupby(device, observed=True).indices
-    members = {name: k for k, name in enumerate(analysis.table["member"].cat.categories)}
+    device = analysis.events.device
+    rows_of = {analysis.events.devices[c]: np.flatnonzero(device == c) for c in np.unique(device).tolist() if c >= 0}
+    members = {name: k for k, name in enumerate(analysis.events.members)}
     line_rows = {(int(m), int(n)): row for row, (m, n) in enumerate(zip(columns.member, columns.line, strict=True))}
     titles = {finding.rule: finding.title for finding in report.findings}
     for name in wanted:

@@ -1,0 +1,482 @@
+"""The event table as compact columns: a row for each event, in the order in which the members were read.
+
+What many events share is kept once. Each row bears the number of its *shape*: the kind of event, the level, and the
+values that all lines of that shape have alike; a value of it may hold the device's name, which stands in it as ``\\0``.
+What differs from line to line has columns of its own, which hold only the rows that bear it. A line's text is not kept
+at all: ``offset`` and ``length`` say where it stands in its member, and :class:`Texts` reads it back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from capflog.events import SOURCES, VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pandas as pd
+
+    from capflog.events import Event
+
+#: No time, no number: numpy's NaT seen as an integer.
+NONE = int(np.iinfo(np.int64).min)
+
+#: Where the device's name stands in a shape's value.
+HOLE = "\0"
+
+#: The named values that are numbers; all others are words.
+NUMBERS = frozenset(name for name, (dtype, _) in VALUES.items() if dtype == "Int64")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What all events of one shape have alike. ``words`` may hold :data:`HOLE`; ``own``: values that differ."""
+
+    kind: str
+    level: str | None = None
+    words: tuple[tuple[str, str], ...] = ()
+    numbers: tuple[tuple[str, int], ...] = ()
+    own: frozenset[str] = frozenset()
+
+
+class Interned:
+    """Words by their numbers and back; the number is the place in the order of first sight."""
+
+    __slots__ = ("codes", "words")
+
+    def __init__(self, words: Iterable[str] = ()) -> None:
+        self.words: list[str] = list(words)
+        self.codes: dict[str, int] = {word: code for code, word in enumerate(self.words)}
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def code(self, word: str) -> int:
+        """Give the number of a word, a new one where it was not there."""
+        code = self.codes.get(word)
+        if code is None:
+            code = self.codes[word] = len(self.words)
+            self.words.append(word)
+        return code
+
+    def absorb(self, words: Iterable[str]) -> np.ndarray:
+        """Take the words of another dictionary; gives this one's number for each of its numbers."""
+        return np.array([self.code(word) for word in words], dtype=np.int32)
+
+
+@dataclass(slots=True)
+class Vocabulary:
+    """What the codes of :class:`Rows` mean."""
+
+    shapes: list[Shape] = field(default_factory=list)
+    devices: Interned = field(default_factory=Interned)
+    sessions: Interned = field(default_factory=Interned)
+    words: dict[str, Interned] = field(default_factory=dict)
+    """The words of each value that differs from line to line, by the value's name."""
+    known: dict[Shape, int] = field(default_factory=dict)
+
+    def shape(self, shape: Shape) -> int:
+        """Give the number of a shape."""
+        code = self.known.get(shape)
+        if code is None:
+            code = self.known[shape] = len(self.shapes)
+            self.shapes.append(shape)
+        return code
+
+    def of(self, name: str) -> Interned:
+        """Give the words of a value."""
+        found = self.words.get(name)
+        if found is None:
+            found = self.words[name] = Interned()
+        return found
+
+
+@dataclass(slots=True)
+class Rows:
+    """Events of one member, in its order, as columns of equal length.
+
+    ``shape``, ``device``, ``session`` are codes of a :class:`Vocabulary` (-1: none); ``line`` is 1-based; ``stamp`` as
+    :class:`capflog.events.Event` has it, NONE where there is none; ``offset`` and ``length`` in bytes. ``numbers`` and
+    ``words``: for each value that differs, (rows in order, values) and (rows in order, codes).
+    """
+
+    shape: np.ndarray
+    line: np.ndarray
+    span: np.ndarray
+    stamp: np.ndarray
+    device: np.ndarray
+    session: np.ndarray
+    offset: np.ndarray
+    length: np.ndarray
+    numbers: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    words: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.shape)
+
+
+#: The dense columns of :class:`Rows` with the type that each is kept in.
+DENSE: dict[str, type[np.generic]] = {
+    "shape": np.int32,
+    "line": np.int32,
+    "span": np.int32,
+    "stamp": np.int64,
+    "device": np.int32,
+    "session": np.int32,
+    "offset": np.int64,
+    "length": np.int32,
+}
+
+
+class Texts(Protocol):
+    """Gives the lines of rows as logged."""
+
+    def fetch(self, table: Table, rows: np.ndarray) -> Iterator[tuple[int, str]]:
+        """Yield (row, line) for each of the rows, which are sorted and distinct."""
+        ...
+
+
+class HeldTexts:
+    """Lines that were kept as they came."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+
+    def fetch(self, _table: Table, rows: np.ndarray) -> Iterator[tuple[int, str]]:
+        """Yield (row, line)."""
+        for row in rows.tolist():
+            yield row, self._texts[row]
+
+
+class Table:
+    """The events of a bundle.
+
+    Dense columns are arrays with an item for each row: ``kind`` (a number of ``kinds``), ``source`` (of
+    :data:`capflog.events.SOURCES`), ``member`` (of ``members``, which are in the order of their names), ``line``,
+    ``span``, ``stamp``, ``device`` and ``session`` (numbers of ``devices`` and ``sessions``; -1: none), ``offset`` and
+    ``length``; and on the one clock, in ms since 1970 UTC, ``time``, ``earliest`` and ``latest``. Where there is no
+    number or time there is :data:`NONE`.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[tuple[int, int, Rows]],
+        members: Sequence[str],
+        vocabulary: Vocabulary,
+        texts: Texts,
+    ) -> None:
+        """Put together the rows of members: (number of the source, number of the member, rows)."""
+        self.vocabulary = vocabulary
+        self.devices = vocabulary.devices.words
+        self.sessions = vocabulary.sessions.words
+        self.texts = texts
+        self.members: list[str] = sorted(members)
+        place = {name: code for code, name in enumerate(self.members)}
+        sizes = [len(rows) for _, _, rows in parts]
+        self.count = count = sum(sizes)
+        starts = np.cumsum([0, *sizes])
+        for name, dtype in DENSE.items():
+            column = np.empty(count, dtype=dtype)
+            for (_, _, rows), at in zip(parts, starts, strict=False):
+                column[at : at + len(rows)] = getattr(rows, name)
+            setattr(self, name, column)
+        self.source = np.repeat(np.array([source for source, _, _ in parts], dtype=np.uint8), sizes)
+        self.member = np.repeat(np.array([place[members[m]] for _, m, _ in parts], dtype=np.int32), sizes)
+        self._numbers = self._gathered(parts, starts, "numbers", np.int64)
+        self._words = self._gathered(parts, starts, "words", np.int32)
+        kinds = Interned()
+        of_shape = np.array([kinds.code(shape.kind) for shape in vocabulary.shapes], dtype=np.int16)
+        self.kinds: list[str] = kinds.words
+        self._kind_codes = kinds.codes
+        self.kind = of_shape[self.shape] if count else np.zeros(0, np.int16)
+        self.time = np.full(count, NONE, dtype=np.int64)
+        self.earliest = self.time.copy()
+        self.latest = self.time.copy()
+        self._kept_texts: dict[int, str] = {}
+        self._constants: dict[str, np.ndarray] = {}
+
+    shape: np.ndarray
+    line: np.ndarray
+    span: np.ndarray
+    stamp: np.ndarray
+    device: np.ndarray
+    session: np.ndarray
+    offset: np.ndarray
+    length: np.ndarray
+
+    @staticmethod
+    def _gathered(
+        parts: Sequence[tuple[int, int, Rows]], starts: np.ndarray, which: str, dtype: type[np.generic]
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Join what differs from line to line over all members."""
+        found: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {}
+        for (_, _, rows), at in zip(parts, starts, strict=False):
+            for name, (places, values) in getattr(rows, which).items():
+                own = found.setdefault(name, ([], []))
+                own[0].append(places + at)
+                own[1].append(values)
+        return {
+            name: (np.concatenate(places).astype(np.int64), np.concatenate(values).astype(dtype))
+            for name, (places, values) in found.items()
+        }
+
+    def __len__(self) -> int:
+        return self.count
+
+    # ---- kinds and sources ----------------------------------------------------------------------------------------
+
+    def of_kinds(self, kinds: Iterable[str]) -> np.ndarray:
+        """Tell of each row whether it is of one of the kinds."""
+        wanted = np.zeros(len(self.kinds) + 1, dtype=bool)
+        for kind in kinds:
+            wanted[self._kind_codes.get(kind, len(self.kinds))] = True
+        wanted[-1] = False
+        mask: np.ndarray = wanted[self.kind]
+        return mask
+
+    def rows_of(self, *kinds: str) -> np.ndarray:
+        """List the rows of these kinds, in order."""
+        return np.flatnonzero(self.of_kinds(kinds))
+
+    def of_source(self, source: str) -> np.ndarray:
+        """List the rows of a source, in order."""
+        return np.flatnonzero(self.source == SOURCES.index(source))
+
+    def kind_of(self, row: int) -> str:
+        """Name a row's kind."""
+        return self.kinds[int(self.kind[row])]
+
+    def source_of(self, row: int) -> str:
+        """Name a row's source."""
+        return SOURCES[int(self.source[row])]
+
+    def member_of(self, row: int) -> str:
+        """Name the member that holds a row."""
+        return self.members[int(self.member[row])]
+
+    # ---- values ---------------------------------------------------------------------------------------------------
+
+    def numbers(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """Give a value that is a number for the given rows (all of them: None) as int64; NONE where it is not borne."""
+        shape = self.shape if rows is None else self.shape[rows]
+        of_shape = self._constants.get(name)
+        if of_shape is None:
+            shapes = self.vocabulary.shapes
+            of_shape = np.array([dict(s.numbers).get(name, NONE) for s in shapes] or [NONE], dtype=np.int64)
+            self._constants[name] = of_shape
+        found: np.ndarray = of_shape[shape]
+        own = self._numbers.get(name)
+        if own is not None:
+            self._put(found, own, rows)
+        return found
+
+    def codes(self, name: str, rows: np.ndarray | None = None) -> tuple[np.ndarray, list[str]]:
+        """Give a value that is a word for the given rows as numbers of the words given beside it; -1: not borne."""
+        words = self.vocabulary.of(name)
+        shape = self.shape if rows is None else self.shape[rows]
+        of_shape = self._constants.get(name)
+        if of_shape is None:
+            said = [dict(s.words).get(name) for s in self.vocabulary.shapes]
+            # Of shapes that hold the device's name the word is made row by row: -2.
+            numbers = [-1 if w is None else -2 if HOLE in w else words.code(w) for w in said]
+            of_shape = self._constants[name] = np.array(numbers or [-1], dtype=np.int32)
+        found: np.ndarray = of_shape[shape]
+        holes = np.flatnonzero(found == -2)
+        if len(holes):
+            where = holes if rows is None else np.asarray(rows)[holes]
+            both = self.shape[where].astype(np.int64) << 32 | self.device[where].astype(np.int64) & 0xFFFFFFFF
+            distinct, back = np.unique(both, return_inverse=True)
+            shapes = self.vocabulary.shapes
+            made = [
+                words.code(dict(shapes[pair >> 32].words)[name].replace(HOLE, self.devices[pair & 0xFFFFFFFF]))
+                for pair in distinct.tolist()
+            ]
+            found[holes] = np.array(made, dtype=np.int32)[back]
+        own = self._words.get(name)
+        if own is not None:
+            self._put(found, own, rows)
+        return found, words.words
+
+    @staticmethod
+    def _put(found: np.ndarray, own: tuple[np.ndarray, np.ndarray], rows: np.ndarray | None) -> None:
+        places, values = own
+        if rows is None:
+            found[places] = values
+            return
+        at = np.searchsorted(places, rows)
+        at[at == len(places)] = 0
+        hit = places[at] == rows if len(places) else np.zeros(len(at), dtype=bool)
+        found[hit] = values[at[hit]]
+
+    def words(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """Give a value that is a word for the given rows as an array of str, None where it is not borne."""
+        codes, words = self.codes(name, rows)
+        found: np.ndarray = np.array([*words, None], dtype=object)[codes]
+        return found
+
+    def number(self, name: str, row: int) -> int | None:
+        """Give a number that the row bears, or None."""
+        shape = self.vocabulary.shapes[int(self.shape[row])]
+        if name in shape.own:
+            places, values = self._numbers[name]
+            at = int(np.searchsorted(places, row))
+            return int(values[at]) if at < len(places) and places[at] == row else None
+        return next((value for own, value in shape.numbers if own == name), None)
+
+    def word(self, name: str, row: int) -> str | None:
+        """Give a word that the row bears, or None; ``device``, ``session`` and ``level`` are words too."""
+        if name == "level":
+            return self.vocabulary.shapes[int(self.shape[row])].level
+        if name in ("device", "session"):
+            code = int(getattr(self, name)[row])
+            return None if code < 0 else (self.devices if name == "device" else self.sessions)[code]
+        shape = self.vocabulary.shapes[int(self.shape[row])]
+        if name in shape.own:
+            places, codes = self._words[name]
+            at = int(np.searchsorted(places, row))
+            return self.vocabulary.of(name).words[int(codes[at])] if at < len(places) and places[at] == row else None
+        said = next((word for own, word in shape.words if own == name), None)
+        if said is not None and HOLE in said:
+            return said.replace(HOLE, self.devices[int(self.device[row])])
+        return said
+
+    def values(self, row: int) -> dict[str, str | int]:
+        """Give all named values that the row bears."""
+        shape = self.vocabulary.shapes[int(self.shape[row])]
+        found: dict[str, str | int] = {}
+        for name in (*(own for own, _ in shape.words), *(own for own, _ in shape.numbers), *shape.own):
+            value = self.number(name, row) if name in NUMBERS else self.word(name, row)
+            if value is not None:
+                found[name] = value
+        return found
+
+    # ---- lines ----------------------------------------------------------------------------------------------------
+
+    def keep_texts(self, rows: Iterable[int]) -> None:
+        """Read the lines of rows back, all at once, so that :meth:`text` has them at hand."""
+        wanted = sorted({int(row) for row in rows} - self._kept_texts.keys())
+        if wanted:
+            self._kept_texts.update(self.texts.fetch(self, np.array(wanted, dtype=np.int64)))
+
+    def text(self, row: int) -> str:
+        """Give a row's line as logged."""
+        row = int(row)
+        if row not in self._kept_texts:
+            self.keep_texts((row,))
+        return self._kept_texts[row]
+
+    # ---- for those who want all of it -----------------------------------------------------------------------------
+
+    @cached_property
+    def _level(self) -> np.ndarray:
+        levels = [shape.level for shape in self.vocabulary.shapes]
+        found: np.ndarray = np.array([*levels, None], dtype=object)[self.shape]
+        return found
+
+    def frame(self) -> pd.DataFrame:
+        """Make a pandas frame with the columns of :data:`capflog.events.COLUMNS` and VALUES: all of it, much memory."""
+        import pandas as pd  # noqa: PLC0415  (160 ms: only where it is needed)
+
+        def words(codes: np.ndarray, names: Sequence[str]) -> pd.Categorical:
+            used = np.unique(codes[codes >= 0])
+            number = np.full(len(names) + 1, -1, dtype=np.int32)
+            number[used] = np.arange(len(used))
+            categories = pd.Index([names[code] for code in used.tolist()], dtype=object)
+            return pd.Categorical.from_codes(number[codes], categories=categories)
+
+        def numbers(values: np.ndarray) -> pd.arrays.IntegerArray:
+            return pd.arrays.IntegerArray(np.where(values == NONE, 0, values), values == NONE)
+
+        def times(values: np.ndarray) -> pd.Series[pd.Timestamp]:
+            return pd.Series(values.view("datetime64[ms]")).dt.tz_localize("UTC")
+
+        every = np.arange(self.count)
+        texts = np.empty(self.count, dtype=object)
+        for row, text in self.texts.fetch(self, every):
+            texts[row] = text
+        data: dict[str, object] = {
+            "kind": words(self.kind, self.kinds),
+            "source": pd.Categorical.from_codes(self.source.astype(np.int8), categories=pd.Index(SOURCES)),
+            "member": words(self.member, self.members),
+            "line": self.line.astype(np.int64),
+            "span": self.span.astype(np.int64),
+            "stamp": numbers(self.stamp),
+            "device": words(self.device, self.devices),
+            "session": words(self.session, self.sessions),
+            "level": pd.Categorical(self._level),
+            "time": times(self.time),
+            "earliest": times(self.earliest),
+            "latest": times(self.latest),
+            "text": texts,
+        }
+        for name in VALUES:
+            data[name] = numbers(self.numbers(name)) if name in NUMBERS else words(*self.codes(name))
+        return pd.DataFrame(data)
+
+
+class TableBuilder:
+    """Gathers the events of members: rows that the scanner made, or events one by one, with or without their text."""
+
+    def __init__(self) -> None:
+        self.vocabulary = Vocabulary()
+        self._members: list[str] = []
+        self._parts: list[tuple[int, int, Rows]] = []
+        self._texts: list[str] = []
+
+    def add(self, source: str, member: str, events: Iterable[Event]) -> None:
+        """Take the events of one member, with their texts."""
+        events = list(events)
+        self._texts += [event.text for event in events]
+        self.add_rows(source, member, rows_of_events(events, self.vocabulary))
+
+    def add_rows(self, source: str, member: str, rows: Rows) -> None:
+        """Take rows of one member whose codes are of this builder's vocabulary."""
+        self._members.append(member)
+        self._parts.append((SOURCES.index(source), len(self._members) - 1, rows))
+
+    def table(self, texts: Texts | None = None) -> Table:
+        """Make the event table; without ``texts`` those of the events are kept."""
+        members = list(dict.fromkeys(self._members))
+        number = {name: k for k, name in enumerate(members)}
+        parts = [(source, number[self._members[m]], rows) for source, m, rows in self._parts]
+        return Table(parts, members, self.vocabulary, texts or HeldTexts(self._texts))
+
+
+def rows_of_events(events: Sequence[Event], vocabulary: Vocabulary) -> Rows:
+    """Make rows of events that were read one by one: every value is its row's own."""
+    numbers: dict[str, tuple[list[int], list[int]]] = {}
+    words: dict[str, tuple[list[int], list[int]]] = {}
+    shapes: list[int] = []
+    for row, event in enumerate(events):
+        borne = {name: value for name, value in event.values.items() if name in VALUES and value is not None}
+        for name, value in borne.items():
+            if name in NUMBERS:
+                places, values = numbers.setdefault(name, ([], []))
+                values.append(int(value))
+            else:
+                places, values = words.setdefault(name, ([], []))
+                values.append(vocabulary.of(name).code(str(value)))
+            places.append(row)
+        shapes.append(vocabulary.shape(Shape(event.kind, event.level, own=frozenset(borne))))
+    devices, sessions = vocabulary.devices, vocabulary.sessions
+    columns: Mapping[str, Sequence[int]] = {
+        "shape": shapes,
+        "line": [event.line for event in events],
+        "span": [event.span for event in events],
+        "stamp": [NONE if event.stamp is None else event.stamp for event in events],
+        "device": [-1 if event.device is None else devices.code(event.device) for event in events],
+        "session": [-1 if event.session is None else sessions.code(event.session) for event in events],
+        "offset": [0] * len(events),
+        "length": [0] * len(events),
+    }
+    dense = {name: np.array(columns[name], dtype=dtype) for name, dtype in DENSE.items()}
+    return Rows(
+        **dense,
+        numbers={n: (np.array(p, np.int64), np.array(v, np.int64)) for n, (p, v) in numbers.items()},
+        words={n: (np.array(p, np.int64), np.array(c, np.int32)) for n, (p, c) in words.items()},
+    )
