@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 from capflog.events import Event, StampForm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+
+    import numpy as np
 
 ENTRY_POINTS = "capflog.parsers"
 
@@ -70,8 +72,109 @@ class Reader(Protocol):
 
 
 @runtime_checkable
+class StatefulReader(Reader, Protocol):
+    """A reader that says what it remembers, so that lines it need not see can be kept from it."""
+
+    def carry(self) -> Hashable | None:
+        """Give all that the reading of later lines depends on; None: a record before may still be added to."""
+        ...
+
+    def resume(self, carry: Hashable) -> None:
+        """Go on as if the lines before had left this behind."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """How many bodies of a log begin: literal bytes, a session's number up to ``close``, a name up to ``close``.
+
+    A hint for the scanner: the grammar takes such a name as one whatever it is. ``session`` False: the name alone.
+    """
+
+    before: bytes
+    close: int
+    session: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """Values that are made of a piece of the line and do not stand in it: ``make`` gives them, None: it is none."""
+
+    names: tuple[str, ...]
+    pattern: re.Pattern[str]
+    make: Callable[[str], tuple[str | int, ...] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Lines that bear no fact while the reader is as it is, known without reading: other sites' rows in a W3C log.
+
+    Such a line begins with four digits and ``-``, has one of these numbers of blanks, and ``needle`` (ASCII letters, in
+    any case) does not stand in it.
+    """
+
+    needle: bytes
+    blanks: frozenset[int]
+
+    def line(self, text: str) -> bool:
+        """Tell of one line."""
+        return (
+            text.count(" ") in self.blanks
+            and self.needle.decode("ascii") not in text.lower()
+            and text[4:5] == "-"
+            and text[:4].isdecimal()
+        )
+
+    def lines(self, buffer: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+        """Give the numbers of such lines; each stands in the buffer from its start to its stop, in order.
+
+        The buffer must go on for five bytes behind the last start. Lines with digits that are not ASCII's are not told.
+        """
+        import numpy as np  # noqa: PLC0415  (100 ms: not for those who only ask what a parser is)
+
+        fits = buffer[start + 4] == 45
+        for place in range(4):
+            fits &= buffer[start + place] - np.uint8(48) < 10
+        fits &= np.isin(_blanks(buffer, start, stop), list(self.blanks))
+        small = self.needle.lower()
+        rarest = min(range(len(small)), key=lambda k: _OFTEN.find(small[k]))
+        body = buffer[: int(stop[-1])] if len(stop) else buffer[:0]
+        found = np.flatnonzero((body | np.uint8(32)) == small[rarest]) - rarest
+        found = found[(found >= 0) & (found + len(small) <= len(body))]
+        for place, letter in enumerate(small):
+            found = found[(body[found + place] | np.uint8(32)) == letter]
+        fits[np.searchsorted(start, found, side="right") - 1] = False
+        return np.flatnonzero(fits)
+
+
+#: Letters in the order of how rare they are in logs of requests.
+_OFTEN = b"zqjxkvywbfghumldcnprisatoe"
+
+
+def _blanks(buffer: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Count the blanks of each line."""
+    import numpy as np  # noqa: PLC0415
+
+    at = np.flatnonzero(buffer[: int(stop[-1])] == 32)
+    each, rest = divmod(len(at), len(start))
+    if not rest and each:
+        # Where all lines have as many, the first and the last blank of each line's share lie within it.
+        shares = at.reshape(len(start), each)
+        if (shares[:, 0] >= start).all() and (shares[:, -1] < stop).all():
+            return np.full(len(start), each)
+    count: np.ndarray = np.searchsorted(at, stop) - np.searchsorted(at, start)
+    return count
+
+
+@runtime_checkable
 class Parser(Protocol):
-    """One kind of log."""
+    """One kind of log.
+
+    A parser may say more, so that most of its lines are read in bulk (:mod:`capflog.scanning`): ``layout``
+    (:class:`capflog.stamps.StampLayout`: how a line begins that bears a stamp), ``frames`` and ``name`` (a pattern that
+    takes a whole name, in bytes), ``named`` (a pattern whose group is a name that stands in a body without a frame),
+    ``derived``, and of its reader ``carry`` and ``resume`` (:class:`StatefulReader`) and ``idle``.
+    """
 
     source: ClassVar[str]
     title: ClassVar[str]
@@ -169,8 +272,11 @@ def decode(line: bytes) -> str:
         return line.decode("cp1252", errors="replace")
 
 
-def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Split a member's bytes into physical lines, whatever its encoding and line ends; a cut last line counts."""
+def plain(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Make a member's bytes such as all later reading expects: UTF-8 or a code page of single bytes, lines ended by LF.
+
+    UTF-16 is written anew, a byte-order mark is left out, and carriage returns alone become line ends.
+    """
     source = iter(chunks)
     head = b""
     for chunk in source:
@@ -181,38 +287,35 @@ def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
         if not head:
             return
     codec = _utf16(head)
-
-    def rest() -> Iterator[bytes]:
-        yield head
-        yield from source
-
     if codec is not None:
         decoder = codecs.getincrementaldecoder(codec)(errors="replace")
-
-        def transcoded() -> Iterator[bytes]:
-            for chunk in rest():
-                yield decoder.decode(chunk).encode("utf-8", errors="replace")
-            yield decoder.decode(b"", final=True).encode("utf-8", errors="replace")
-
-        stream: Iterator[bytes] = transcoded()
-    else:
-        stream = rest()
+        first = decoder.decode(head).encode("utf-8", errors="replace")
+        yield first.removeprefix(codecs.BOM_UTF8)
+        for chunk in source:
+            yield decoder.decode(chunk).encode("utf-8", errors="replace")
+        yield decoder.decode(b"", final=True).encode("utf-8", errors="replace")
+        return
+    head = head.removeprefix(codecs.BOM_UTF8)
     # Line ends of a carriage return alone: a file that went through an old tool.
-    alone = codec is None and b"\n" not in head and b"\r" in head.rstrip(b"\r")
+    if b"\n" not in head and b"\r" in head.rstrip(b"\r"):
+        yield head.replace(b"\r", b"\n")
+        for chunk in source:
+            yield chunk.replace(b"\r", b"\n")
+        return
+    yield head
+    yield from source
+
+
+def lines_of(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Split a member's bytes into physical lines, whatever its encoding and line ends; a cut last line counts."""
     kept = b""
-    first = True
-    for chunk in stream:
-        if alone:
-            chunk = chunk.replace(b"\r", b"\n")  # noqa: PLW2901
+    for chunk in plain(chunks):
         parts = (kept + chunk).split(b"\n")
         kept = parts.pop()
         for part in parts:
-            text = decode(part.rstrip(b"\r"))
-            yield text.removeprefix("\ufeff") if first else text
-            first = False
+            yield decode(part.rstrip(b"\r"))
     if kept:
-        text = decode(kept.rstrip(b"\r"))
-        yield text.removeprefix("\ufeff") if first else text
+        yield decode(kept.rstrip(b"\r"))
 
 
 def parse(chunks: Iterable[bytes], path: str) -> Parsed:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from capflog.digests import Lexicon
 from capflog.events import SOURCES, VALUES
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Vocabulary:
     shapes: list[Shape] = field(default_factory=list)
     devices: Interned = field(default_factory=Interned)
     sessions: Interned = field(default_factory=Interned)
-    words: dict[str, Interned] = field(default_factory=dict)
+    words: dict[str, Lexicon] = field(default_factory=dict)
     """The words of each value that differs from line to line, by the value's name."""
     known: dict[Shape, int] = field(default_factory=dict)
 
@@ -88,11 +89,11 @@ class Vocabulary:
             self.shapes.append(shape)
         return code
 
-    def of(self, name: str) -> Interned:
+    def of(self, name: str) -> Lexicon:
         """Give the words of a value."""
         found = self.words.get(name)
         if found is None:
-            found = self.words[name] = Interned()
+            found = self.words[name] = Lexicon()
         return found
 
 
@@ -275,7 +276,7 @@ class Table:
             self._put(found, own, rows)
         return found
 
-    def codes(self, name: str, rows: np.ndarray | None = None) -> tuple[np.ndarray, list[str]]:
+    def codes(self, name: str, rows: np.ndarray | None = None) -> tuple[np.ndarray, Lexicon]:
         """Give a value that is a word for the given rows as numbers of the words given beside it; -1: not borne."""
         words = self.vocabulary.of(name)
         shape = self.shape if rows is None else self.shape[rows]
@@ -283,7 +284,9 @@ class Table:
         if of_shape is None:
             said = [dict(s.words).get(name) for s in self.vocabulary.shapes]
             # Of shapes that hold the device's name the word is made row by row: -2.
-            numbers = [-1 if w is None else -2 if HOLE in w else words.code(w) for w in said]
+            plain = sorted({word for word in said if word is not None and HOLE not in word})
+            codes = dict(zip(plain, words.codes_of(plain).tolist(), strict=True))
+            numbers = [-1 if w is None else -2 if HOLE in w else codes[w] for w in said]
             of_shape = self._constants[name] = np.array(numbers or [-1], dtype=np.int32)
         found: np.ndarray = of_shape[shape]
         holes = np.flatnonzero(found == -2)
@@ -293,14 +296,14 @@ class Table:
             distinct, back = np.unique(both, return_inverse=True)
             shapes = self.vocabulary.shapes
             made = [
-                words.code(dict(shapes[pair >> 32].words)[name].replace(HOLE, self.devices[pair & 0xFFFFFFFF]))
+                dict(shapes[pair >> 32].words)[name].replace(HOLE, self.devices[pair & 0xFFFFFFFF])
                 for pair in distinct.tolist()
             ]
-            found[holes] = np.array(made, dtype=np.int32)[back]
+            found[holes] = words.codes_of(made)[back]
         own = self._words.get(name)
         if own is not None:
             self._put(found, own, rows)
-        return found, words.words
+        return found, words
 
     @staticmethod
     def _put(found: np.ndarray, own: tuple[np.ndarray, np.ndarray], rows: np.ndarray | None) -> None:
@@ -316,7 +319,8 @@ class Table:
     def words(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """Give a value that is a word for the given rows as an array of str, None where it is not borne."""
         codes, words = self.codes(name, rows)
-        found: np.ndarray = np.array([*words, None], dtype=object)[codes]
+        distinct, back = np.unique(codes, return_inverse=True)
+        found: np.ndarray = np.array([None if c < 0 else words[c] for c in distinct.tolist()], dtype=object)[back]
         return found
 
     def number(self, name: str, row: int) -> int | None:
@@ -339,7 +343,7 @@ class Table:
         if name in shape.own:
             places, codes = self._words[name]
             at = int(np.searchsorted(places, row))
-            return self.vocabulary.of(name).words[int(codes[at])] if at < len(places) and places[at] == row else None
+            return self.vocabulary.of(name)[int(codes[at])] if at < len(places) and places[at] == row else None
         said = next((word for own, word in shape.words if own == name), None)
         if said is not None and HOLE in said:
             return said.replace(HOLE, self.devices[int(self.device[row])])
@@ -382,7 +386,7 @@ class Table:
         """Make a pandas frame with the columns of :data:`capflog.events.COLUMNS` and VALUES: all of it, much memory."""
         import pandas as pd  # noqa: PLC0415  (160 ms: only where it is needed)
 
-        def words(codes: np.ndarray, names: Sequence[str]) -> pd.Categorical:
+        def words(codes: np.ndarray, names: Sequence[str] | Lexicon) -> pd.Categorical:
             used = np.unique(codes[codes >= 0])
             number = np.full(len(names) + 1, -1, dtype=np.int32)
             number[used] = np.arange(len(used))
@@ -450,7 +454,7 @@ class TableBuilder:
 def rows_of_events(events: Sequence[Event], vocabulary: Vocabulary) -> Rows:
     """Make rows of events that were read one by one: every value is its row's own."""
     numbers: dict[str, tuple[list[int], list[int]]] = {}
-    words: dict[str, tuple[list[int], list[int]]] = {}
+    words: dict[str, tuple[list[int], list[str]]] = {}
     shapes: list[int] = []
     for row, event in enumerate(events):
         borne = {name: value for name, value in event.values.items() if name in VALUES and value is not None}
@@ -459,8 +463,8 @@ def rows_of_events(events: Sequence[Event], vocabulary: Vocabulary) -> Rows:
                 places, values = numbers.setdefault(name, ([], []))
                 values.append(int(value))
             else:
-                places, values = words.setdefault(name, ([], []))
-                values.append(vocabulary.of(name).code(str(value)))
+                places, said = words.setdefault(name, ([], []))
+                said.append(str(value))
             places.append(row)
         shapes.append(vocabulary.shape(Shape(event.kind, event.level, own=frozenset(borne))))
     devices, sessions = vocabulary.devices, vocabulary.sessions
@@ -478,5 +482,5 @@ def rows_of_events(events: Sequence[Event], vocabulary: Vocabulary) -> Rows:
     return Rows(
         **dense,
         numbers={n: (np.array(p, np.int64), np.array(v, np.int64)) for n, (p, v) in numbers.items()},
-        words={n: (np.array(p, np.int64), np.array(c, np.int32)) for n, (p, c) in words.items()},
+        words={n: (np.array(p, np.int64), vocabulary.of(n).codes_of(w)) for n, (p, w) in words.items()},
     )

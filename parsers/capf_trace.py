@@ -8,16 +8,16 @@ The messages themselves are in :mod:`.capf_shapes`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from capflog.events import Event, StampForm
-from capflog.parsing import Line, Sample, Signature
+from capflog.parsing import Frame, Line, Sample, Signature
+from capflog.stamps import StampLayout
 
 from .capf_shapes import KINDS, SHAPES, Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
 _LEADS = {lead for shape in SHAPES for lead in shape.leads}
 _BY_LEAD = {lead: tuple(shape for shape in SHAPES if lead in shape.leads) for lead in _LEADS}
@@ -81,18 +81,16 @@ def _named_device(function: str, text: str) -> str | None:
     return None
 
 
-@dataclass(slots=True)
 class _Functions:
-    """The functions entered whose names no rule can tell from the message after them: with blanks, or cut.
+    """The functions under way whose names no rule can tell from the message after them: with blanks, or cut.
 
-    Kept by their first word; ``words`` and ``each`` bound how many.
+    Kept by their first word; of those that never end the oldest go first.
     """
 
-    names: dict[str, list[str]]
-    words: int = 256
-    each: int = 16
-    last: str = "?"
-    """The function parted off last: its messages come in rows."""
+    WORDS, EACH = 256, 16
+
+    def __init__(self) -> None:
+        self.names: dict[str, list[str]] = {}
 
     def enter(self, name: str) -> None:
         """Remember a function, if its name is such a one."""
@@ -100,29 +98,32 @@ class _Functions:
             return
         first = name.partition(" ")[0]
         known = self.names.setdefault(first, [])
-        if name in known:
-            return
-        if len(known) >= self.each:
-            known.pop(0)
         known.append(name)
-        if len(self.names) > self.words:
+        if len(known) > self.EACH:
+            known.pop(0)
+        if len(self.names) > self.WORDS:
             del self.names[next(iter(self.names))]
+
+    def leave(self, name: str) -> None:
+        """Forget a function that ends."""
+        first = name.partition(" ")[0]
+        known = self.names.get(first, [])
+        if name in known:
+            known.remove(name)
+            if not known:
+                del self.names[first]
 
     def part(self, body: str) -> tuple[str, str]:
         """Part a body into its function and the message."""
         first, _, message = body.partition(" ")
-        if first in self.names:
-            best = ""
-            for name in self.names[first]:
-                if len(name) > len(best) and body.startswith(name) and body[len(name) : len(name) + 1] in {"", " "}:
-                    best = name
-            if best:
-                return best, body[len(best) + 1 :]
-        elif first == self.last:
-            return first, message
-        if (match := _FUNCTION.match(body)) is not None:
-            self.last = match[0]
-            return self.last, body[match.end() + 1 :]
+        best = ""
+        for name in self.names.get(first, ()):
+            if len(name) > len(best) and body.startswith(name) and body[len(name) : len(name) + 1] in {"", " "}:
+                best = name
+        if best:
+            return best, body[len(best) + 1 :]
+        if first not in self.names and (match := _FUNCTION.match(body)) is not None:
+            return match[0], body[match.end() + 1 :]
         return first, message
 
 
@@ -131,10 +132,20 @@ class CapfReader:
 
     def __init__(self) -> None:
         """Start at the first line."""
-        self._functions = _Functions({})
+        self._functions = _Functions()
         self._clock = ""
         self._second = 0
         self._in_key = False
+
+    def carry(self) -> Hashable:
+        """Give what the reading of later lines depends on."""
+        names = self._functions.names
+        return tuple((first, *known) for first, known in names.items()), self._in_key
+
+    def resume(self, carry: Hashable) -> None:
+        """Go on where such lines were left behind."""
+        names, self._in_key = carry  # type: ignore[misc]
+        self._functions.names = {first: known for first, *known in names}
 
     def read(self, text: str) -> Event | Line:
         """Say what the next line is."""
@@ -148,6 +159,8 @@ class CapfReader:
         if arrow is not None:
             if arrow == "-->":
                 self._functions.enter(" ".join(body.split()))
+            elif self._functions.names:
+                self._functions.leave(" ".join(body.split()))
             return Line.QUIET
         body = body.rstrip()
         if not body:
@@ -248,6 +261,13 @@ class CapfTrace:
         ),
         Sample("14:05:04.628 |-->debug\n14:05:04.628 |<--debug", (None, None)),
     )
+    layout: ClassVar[StampLayout] = StampLayout("hh:mm:ss.fff ")
+    frames: ClassVar[tuple[Frame, ...]] = (
+        Frame(b"|   debug ", ord(":"), session=True),
+        *(Frame(b"|%bSelect(" % arrow, ord(")")) for arrow in (b"   ", b"-->", b"<--")),
+    )
+    name: ClassVar[re.Pattern[bytes]] = re.compile(rf"(?=[0-9._-]*[A-Za-z]|\d{{5}}){_DEVICE}".encode())
+    named: ClassVar[re.Pattern[bytes]] = re.compile(_NAMED.pattern.encode())
     path_hint: ClassVar[re.Pattern[str]] = re.compile(r"(?i)\bcapf\d*[^/]*\.txt|cm/trace/capf/")
 
     def reader(self) -> CapfReader:

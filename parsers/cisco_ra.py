@@ -12,9 +12,9 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from capflog.events import StampForm
-from capflog.parsing import Sample, Signature
+from capflog.parsing import Derived, Sample, Signature
 
-from . import ces_samples
+from . import ces_samples, libest
 from .nginx_error import EST_ANY, EST_START, KINDS, ErrorReader
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class CiscoRaLog:
         *(Sample(text, (kind,)) for text, kind in ces_samples.SERVICE),
         *ces_samples.est_samples(_LEAD),
     )
+    derived: ClassVar[tuple[Derived, ...]] = libest.DERIVED
     path_hint: ClassVar[re.Pattern[str]] = re.compile(r"(?i)(?:\A|[/\\])nginx\d*\.txt(?:\.gzo?)?\Z")
 
     def reader(self) -> ErrorReader:

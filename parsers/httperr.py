@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 from capflog.events import Event, StampForm
 from capflog.parsing import Line, Sample, Signature
 
-from .w3c import Columns, Values, W3cReader, under_certsrv
+from .w3c import LAYOUT, Columns, Values, W3cReader, under_certsrv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from capflog.stamps import StampLayout
 
 _WORDS: dict[str, str] = {
     "c-ip": "client",
@@ -103,6 +105,8 @@ class HttperrLog:
         ),
     )
     path_hint: ClassVar[re.Pattern[str]] = re.compile(r"(?i)httperr")
+
+    layout: ClassVar[StampLayout] = LAYOUT
 
     def reader(self) -> HttperrReader:
         """Make a reader for one member."""

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, ClassVar
 from capflog.events import Event, StampForm
 from capflog.parsing import Line, Sample, Signature
 
-from .w3c import ADDRESS, Columns, Values, W3cReader, under_certsrv
+from .w3c import ADDRESS, LAYOUT, Columns, Values, W3cReader, under_certsrv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from capflog.stamps import StampLayout
 
 _WORDS: dict[str, str] = {
     "cs-method": "method",
@@ -163,6 +165,8 @@ class IisW3cLog:
         ),
     )
     path_hint: ClassVar[re.Pattern[str]] = re.compile(r"(?i)(?:^|[/\\])(?:u_)?ex(?:tend)?\d+[^/\\]*\.log|W3SVC\d+[/\\]")
+
+    layout: ClassVar[StampLayout] = LAYOUT
 
     def reader(self) -> IisReader:
         """Make a reader for one member."""

@@ -18,11 +18,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from capflog.events import Event
+from capflog.parsing import Derived
 
 from .ces import split_url, subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from capflog.events import Value
 
@@ -262,6 +263,9 @@ def _timeout(text: str, values: dict[str, Value]) -> str | None:
     return "est.client.timeout"
 
 
+#: The time of an access record: what is made of it does not stand in the line.
+DERIVED = (Derived(("utc", "zone"), re.compile(r' \[([^\]"]*)\] "'), access_time),)
+
 #: By the first three letters of a message.
 _TEXTS: dict[str, Callable[[str, dict[str, Value]], str | None]] = {
     "lib": _version,
@@ -340,6 +344,8 @@ class EstReader:
     """Lines of a page's body; libEST 2.1.0 and 3.2.0 write one."""
     PATIENCE = 30
     """Lines of others that may stand between a page's head and its end."""
+    RECORDS = 100
+    """Records that may stand between a message and what continues it."""
     BASE64 = 200
     HEADERS = 40
     ERRORS = 16
@@ -351,6 +357,20 @@ class EstReader:
         self._failed: Event | None = None
         self._fresh: _Page | None = None
         self._referers = self._agents = 0
+        self._records = 0
+
+    def carry(self) -> Hashable | None:
+        """Give what the reading of later lines depends on; None: a record may still go on."""
+        if self._pages or self._failed is not None:
+            return None
+        return self._seen, self._base64, self._headers, self._referers, self._agents
+
+    def resume(self, carry: Hashable) -> None:
+        """Go on where such lines were left behind."""
+        self._seen, self._base64, self._headers, self._referers, self._agents = carry  # type: ignore[misc]
+        self._pages.clear()
+        self._failed = self._fresh = None
+        self._errors = 0
 
     def record(self, line: str, at: int = 0) -> Event | None:
         """Read the record that begins at ``at``; None: there is none, or its head is cut."""
@@ -368,8 +388,18 @@ class EstReader:
         level = level.lower()
         event = Event(kind, None, None, None, LEVELS.get(level, level), values)
         self._seen = True
+        self._waited()
         self._expect(event, kind, text)
         return event
+
+    def _waited(self) -> None:
+        """Take note of a record: what has not gone on after so many of them does not go on."""
+        if not self._pages and self._failed is None:
+            return
+        self._records += 1
+        if self._records >= self.RECORDS:
+            self._pages.clear()
+            self._failed, self._errors = None, 0
 
     def _expect(self, event: Event, kind: str, text: str) -> None:
         """Note what may follow a message in lines of its own."""
@@ -378,10 +408,11 @@ class EstReader:
             self._referers = min(self._referers + 1, self.PAGES)
         elif kind == "est.error.page":
             if not text.endswith("]"):
+                self._records = 0
                 self._fresh = _Page(event, self.BODY, self.PATIENCE)
                 self._pages.append(self._fresh)
         elif kind == "est.ssl.error":
-            self._errors, self._failed = self.ERRORS, event
+            self._errors, self._failed, self._records = self.ERRORS, event, 0
         elif kind in {"est.client.record", "est.message"}:
             if len(text) > 63 and _BASE64_END.search(text) is not None:
                 self._base64 = self.BASE64
@@ -411,6 +442,7 @@ class EstReader:
     def interrupted(self) -> None:
         """Take note of another program's record: what follows it need not be the last page's words."""
         self._fresh = None
+        self._waited()
 
     def blank(self) -> None:
         """Take note of an empty line: headers of an answer end there."""
@@ -431,6 +463,8 @@ class EstReader:
             self._errors -= 1
             if self._failed is not None:
                 self._failed.values["detail"] = f"{self._failed.values['detail']} {text}".strip()
+            if not self._errors:
+                self._failed = None
             return True
         if self._headers and _HEADER.match(text) is not None:
             self._headers -= 1

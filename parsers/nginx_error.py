@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote
 
 from capflog.events import Event, StampForm
-from capflog.parsing import Line, Sample, Signature
+from capflog.parsing import Derived, Line, Sample, Signature
+from capflog.stamps import StampLayout
 
 from . import ces, ces_samples, libest
 from .ces import message_kind, service_line, split_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from capflog.events import Value
 
@@ -193,6 +194,15 @@ class ErrorReader:
         self._unfinished: _Unfinished | None = None
         self._day, self._midnight = "", 0
         self._clock, self._stamp = "", 0
+
+    def carry(self) -> Hashable | None:
+        """Give what the reading of later lines depends on; None: a record may still go on."""
+        return None if self._unfinished is not None else self._est.carry()
+
+    def resume(self, carry: Hashable) -> None:
+        """Go on where such lines were left behind."""
+        self._unfinished = None
+        self._est.resume(carry)
 
     def read(self, text: str) -> Event | Line:
         """Say what the next physical line is."""
@@ -391,6 +401,8 @@ class NginxErrorLog:
         *(Sample(f"{_LEAD.text}\n{text}", (*_LEAD.kinds, kind)) for text, kind in ces_samples.SERVICE),
         *ces_samples.est_samples(_LEAD),
     )
+    layout: ClassVar[StampLayout] = StampLayout("YYYY/MM/DD hh:mm:ss ")
+    derived: ClassVar[tuple[Derived, ...]] = libest.DERIVED
     path_hint: ClassVar[re.Pattern[str]] = re.compile(r"(?i)error[^/\\]*\.log[^/\\]*\Z")
 
     def reader(self) -> ErrorReader:

@@ -13,12 +13,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from capflog.events import VALUES, Event
-from capflog.parsing import Line
+from capflog.parsing import Idle, Line
+from capflog.stamps import StampLayout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
 Values = dict[str, str | int]
+
+#: How a row begins whose first columns are date and time.
+LAYOUT = StampLayout("YYYY-MM-DD hh:mm:ss ")
 
 _DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -55,6 +59,12 @@ _COLUMNS: dict[str, re.Pattern[str]] = {
     "s-siteid": re.compile(r"\d+", re.ASCII),
     "s-reason": re.compile(r"[A-Za-z][\w/]*", re.ASCII),
 }
+
+
+@lru_cache(maxsize=64)
+def _columns(names: str, words: tuple[tuple[str, str], ...]) -> Columns:
+    """Make the columns of a ``#Fields``; those that are alike are the same object."""
+    return Columns(names.split(), dict(words))
 
 
 @lru_cache(maxsize=64)
@@ -144,16 +154,22 @@ class W3cReader(ABC):
         self._columns: Columns | None = None
         self._today: int | None = None
         self._before: int | None = None
-        self._blanks = frozenset(layout.width - 1 for layout in layouts)
+        self._set_idle(frozenset(layout.width - 1 for layout in layouts))
+
+    def _set_idle(self, blanks: frozenset[int]) -> None:
+        self.idle = Idle(self._literal.encode("ascii"), blanks) if self._literal and blanks else None
+
+    def carry(self) -> Hashable:
+        """Give what the reading of later rows depends on."""
+        return self._columns, self._today, self._before, self.idle
+
+    def resume(self, carry: Hashable) -> None:
+        """Go on where such rows were left behind."""
+        self._columns, self._today, self._before, self.idle = carry  # type: ignore[misc]
 
     def read(self, text: str) -> Event | Line:
         """Say what the next line is."""
-        if (
-            text.count(" ") in self._blanks
-            and self._literal not in text.lower()
-            and text[4:5] == "-"
-            and text[:4].isdecimal()
-        ):
+        if self.idle is not None and self.idle.line(text):
             return Line.QUIET
         # After a crash Windows leaves zero bytes where it had not yet written.
         text = text.strip("\0 \t\r")
@@ -180,9 +196,9 @@ class W3cReader(ABC):
             return Line.UNKNOWN
         name = match[1].lower()
         if name == "fields":
-            columns = self._columns = Columns(match[2].split(), self._words)
+            columns = self._columns = _columns(match[2], tuple(self._words.items()))
             # Rows that bear no date are all read: only their order tells midnight.
-            self._blanks = frozenset() if columns.day != 0 else frozenset({columns.width - 1})
+            self._set_idle(frozenset() if columns.day != 0 else frozenset({columns.width - 1}))
         elif name == "date":
             self._today, self._before = _day(match[2][:10]), None
         return Line.QUIET

@@ -1,0 +1,770 @@
+"""The hot path: blocks of a member's bytes in, rows of events out, most lines without ever asking the parser.
+
+A block's line starts and stamps are found for all lines at once. What is left of a line, its digits blotted out, makes
+a number of 64 bits; a table says what a line of that number is, once the parser has read some such lines
+(:mod:`capflog.shapes`). Whatever the table does not know, the parser reads, line by line: what comes out is the same,
+and :func:`capflog.parsing.parse` without any of this is what the tests hold it against.
+
+A parser whose reader has no ``carry`` and ``resume`` is asked for every line.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from capflog.digests import WIDEST, Known, digests, without_digits
+from capflog.events import Event
+from capflog.parsing import UNKNOWN_KEPT, Frame, Idle, Line, StatefulReader, decode
+from capflog.shapes import Given, Learner, Learnt
+from capflog.table import DENSE, HOLE, NONE, NUMBERS, Rows, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from capflog.parsing import Parser
+    from capflog.stamps import StampLayout
+    from capflog.table import Vocabulary
+
+#: A line's shape is learnt when so many of it were read: most shapes of a small log are not worth it.
+LEARN_AFTER = 4
+
+#: How many shapes, states of the reader and waiting counts of a member are remembered.
+SHAPES_MOST, STATES_MOST, COUNTED_MOST = 20_000, 64, 50_000
+
+#: Lines that are read one by one in another state than that of the block's look-up before they are looked up anew.
+PATIENCE = 48
+
+#: A member's first blocks are small and grow: from so many bytes on until so many are read.
+_FIRST, _WARM = 16 * 1024, 256 * 1024
+
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_PADDING = WIDEST + 64
+
+#: Of lines that are not in the table: no line of a block has these codes in it.
+_UNREAD, _BY_READER = -1, -2
+
+
+@dataclass(slots=True)
+class _State:
+    """A resting state of the reader, and what the lines of each digest are in it."""
+
+    carry: Hashable
+    known: Known = field(default_factory=Known)
+    codes: dict[int, int] = field(default_factory=dict)
+    """The same as ``known``, for those who ask for one."""
+    seen: Counter[int] = field(default_factory=Counter)
+    named: dict[bytes, int] = field(default_factory=dict)
+    seen_named: Counter[bytes] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What lines of one shape are; ``parts``: how those with digits of their own differ, by these digits."""
+
+    learnt: Learnt | None
+    shape: int
+    next: _State | None
+    parts: dict[bytes, int] | None = None
+    fixed: tuple[tuple[int, int], ...] = ()
+
+
+class ShapeBook:
+    """What was learnt of a parser's lines so far; all members of a process share it, with one vocabulary."""
+
+    def __init__(self, parser: Parser, vocabulary: Vocabulary) -> None:
+        self.parser = parser
+        self.vocabulary = vocabulary
+        self.entries: list[_Entry] = [_Entry(None, -1, None)]
+        self.states: dict[Hashable, _State] = {}
+        self.names, self.sessions = Known(), Known()
+        self._learner: Learner | None = None
+        self._tables: dict[str, Any] = {}
+
+    def state(self, carry: Hashable | None) -> _State | None:
+        """Give a resting state of the reader; None: it waits for more of a record, or there are too many states."""
+        if carry is None:
+            return None
+        state = self.states.get(carry)
+        if state is None and len(self.states) < STATES_MOST:
+            state = self.states[carry] = _State(carry)
+        return state
+
+    @property
+    def learner(self) -> Learner:
+        """Read lines in variations with a reader of its own."""
+        if self._learner is None:
+            self._learner = Learner(self.parser, self.parser.reader())  # type: ignore[arg-type]
+        return self._learner
+
+    def entry(self, learnt: Learnt, state: _State) -> int:
+        """Keep what was learnt of lines in a state; gives its number, or -1."""
+        follows = self.state(learnt.after)
+        if follows is None:
+            return _UNREAD
+        shape = -1 if learnt.event is None else self.vocabulary.shape(learnt.event)
+        return self.add(_Entry(learnt, shape, None if follows is state else follows))
+
+    def add(self, entry: _Entry) -> int:
+        """Keep an entry; gives its number."""
+        self.entries.append(entry)
+        self._tables.clear()
+        return len(self.entries) - 1
+
+    def table(self, name: str) -> np.ndarray:
+        """Give a property of all entries by their numbers."""
+        if not self._tables:
+            entries = self.entries
+            tables = self._tables
+            learnt = [entry.learnt for entry in entries]
+            tables["divided"] = np.array([entry.parts is not None for entry in entries])
+            tables["stops"] = np.array([
+                number > 0 and (entry.learnt is None or entry.next is not None or bool(entry.learnt.derived))
+                for number, entry in enumerate(entries)
+            ])  # fmt: skip
+            tables["shape"] = np.array([entry.shape for entry in entries], dtype=np.int32)
+            tables["stamped"] = np.array([one is not None and one.stamped for one in learnt])
+            tables["named"] = np.array([one is not None and one.named for one in learnt])
+            tables["in_session"] = np.array([one is not None and one.in_session for one in learnt])
+            tables["derived"] = np.array([one is not None and bool(one.derived) for one in learnt])
+            for line in Line:
+                tables[line.name] = np.array(
+                    [one is not None and one.event is None and one.line is line for one in learnt]
+                )
+            tables["QUIET"][0] = True
+            places: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+            for number, one in enumerate(learnt):
+                for place in one.places if one is not None else ():
+                    if place.name not in places:
+                        places[place.name] = (np.full(len(entries), -1), np.zeros(len(entries), dtype=np.int64))
+                    places[place.name][0][number] = place.start
+                    places[place.name][1][number] = place.stop - place.start
+            tables["places"] = places
+        found: np.ndarray = self._tables[name]
+        return found
+
+
+@dataclass(slots=True)
+class _Own:
+    """A value that differs from line to line: rows and values, as they come."""
+
+    rows: list[np.ndarray] = field(default_factory=list)
+    values: list[np.ndarray] = field(default_factory=list)
+    late_rows: array[int] = field(default_factory=lambda: array("q"))
+    late_values: array[int] = field(default_factory=lambda: array("q"))
+
+    def columns(self, late: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Give rows and values in order; ``late``: what the late values are numbers of."""
+        late_values = np.array(self.late_values, dtype=np.int64)
+        rows = np.concatenate([*self.rows, np.array(self.late_rows, dtype=np.int64)])
+        values = np.concatenate([*self.values, late_values if late is None else late[late_values]])
+        order = np.argsort(rows, kind="stable")
+        return rows[order], values[order]
+
+
+class _Block:
+    """One block's lines as arrays."""
+
+    __slots__ = ("body", "buffer", "code", "count", "data", "device", "digest", "layout", "length", "rest", "session",
+                 "stamp", "stamped", "start", "stop")  # fmt: skip
+
+    def __init__(self, data: bytes, layout: StampLayout | None) -> None:
+        self.data = data
+        size = len(data)
+        self.buffer = np.zeros(size + _PADDING, dtype=np.uint8)
+        self.buffer[:size] = np.frombuffer(data, dtype=np.uint8)
+        ends = np.flatnonzero(self.buffer[:size] == 10)
+        if not data.endswith(b"\n"):
+            ends = np.append(ends, size)
+        self.count = len(ends)
+        self.start = np.empty_like(ends)
+        self.start[0] = 0
+        self.start[1:] = ends[:-1] + 1
+        self.stop = ends
+        # Line ends of Windows, and those that went through it twice.
+        while True:
+            returns = (self.stop > self.start) & (self.buffer[self.stop - 1] == 13)
+            if not returns.any():
+                break
+            self.stop = self.stop - returns
+        self.layout = layout
+        if layout is None:
+            self.stamped = np.zeros(self.count, dtype=bool)
+            self.stamp = np.full(self.count, NONE, dtype=np.int64)
+            self.body = self.start
+        else:
+            self.stamped, self.stamp = layout.read(self.buffer, self.start)
+            self.stamped &= self.stop - self.start >= layout.width
+            self.body = np.where(self.stamped, self.start + layout.width, self.start)
+        #: Where what is looked up begins: the body, or behind the frame in it.
+        self.rest = self.body.copy()
+        self.length = self.stop - self.rest
+        self.code = np.full(self.count, _UNREAD, dtype=np.int32)
+        self.device = np.full(self.count, -1, dtype=np.int32)
+        self.session = np.full(self.count, -1, dtype=np.int32)
+        self.digest = np.zeros(self.count, dtype=np.uint64)
+
+    def line(self, at: int) -> bytes:
+        return self.data[self.start[at] : self.stop[at]]
+
+
+class Scanner:
+    """Reads one member, or a stretch of one, block by block; then ``rows()`` gives its events.
+
+    ``lines``, ``quiet``, ``unparsed``: counts as of :class:`capflog.parsing.Parsed`; ``unknown``: the first lines that
+    no pattern takes, with their numbers. ``learning`` False: the parser is asked for each line.
+    """
+
+    def __init__(self, book: ShapeBook, *, learning: bool = True) -> None:
+        self.book = book
+        parser = book.parser
+        self.vocabulary = book.vocabulary
+        self.lines = self.quiet = self.unparsed = 0
+        self.offset = 0
+        self.unknown: list[tuple[int, str]] = []
+        self.reader = parser.reader()
+        stateful = isinstance(self.reader, StatefulReader)
+        self._stateful: StatefulReader | None = self.reader if learning and stateful else None  # type: ignore[assignment]
+        self._layout: StampLayout | None = getattr(parser, "layout", None)
+        self._frames: Sequence[Frame] = getattr(parser, "frames", ())
+        self._name: re.Pattern[bytes] | None = getattr(parser, "name", None)
+        self._named: re.Pattern[bytes] | None = getattr(parser, "named", None)
+        self._state: _State | None = None
+        if self._stateful is not None:
+            self._state = book.state(self._stateful.carry())
+        self._dense: dict[str, list[np.ndarray]] = {name: [] for name in DENSE}
+        self._count = 0
+        self._own: dict[str, _Own] = {}
+        self._open: list[tuple[int, Event]] = []
+        self._late = (array("q"), array("q"))
+        self._late_words: dict[str, dict[str, int]] = {}
+        self._spans: list[np.ndarray] = []
+
+    def resume(self, carry: Hashable) -> None:
+        """Begin in this state of the reader."""
+        if self._stateful is not None:
+            self._stateful.resume(carry)
+            self._state = self.book.state(carry)
+
+    @property
+    def current(self) -> bool:
+        """Whether the last line that was read is an event."""
+        return self._last_is_event
+
+    _last_is_event = False
+
+    # ---- a block --------------------------------------------------------------------------------------------------
+
+    def read(self, data: bytes) -> None:
+        """Read a block of whole lines (the last one may lack its end)."""
+        if self._stateful is not None:
+            # What is learnt of the first lines serves the next ones.
+            while self.offset < _WARM and len(data) > 2 * _WARM:
+                size = data.find(b"\n", max(_FIRST, self.offset)) + 1
+                if not size:
+                    break
+                self._read(data[:size])
+                data = data[size:]
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        if not data:
+            return
+        block = _Block(data, self._layout)
+        slow: list[tuple[int, Event | Line]] = []
+        if self._stateful is None:
+            slow += [(at, self.reader.read(decode(block.line(at)))) for at in range(block.count)]
+        else:
+            self._look_up(block)
+            self._walk(block, slow)
+        self._emit(block, slow)
+
+    def _look_up(self, block: _Block, at: int = 0) -> None:
+        """Look up all lines from the number ``at`` on, in the state that the reader is in; None: find digests alone."""
+        state = self._state
+        block.code[at:] = _UNREAD
+        idle: Idle | None = None
+        if state is not None and self._stateful is not None and hasattr(self._stateful, "idle"):
+            self._stateful.resume(state.carry)
+            idle = self._stateful.idle
+        if idle is not None:
+            block.code[idle.lines(block.buffer, block.start[at:], block.stop[at:]) + at] = 0
+        todo = np.flatnonzero(block.code[at:] == _UNREAD) + at
+        new = todo[block.digest[todo] == 0]
+        if len(new):
+            self._digest(block, new)
+        if state is not None:
+            self._ask(block, todo, state)
+
+    def _digest(self, block: _Block, todo: np.ndarray) -> None:
+        """Find the digests of lines, and the frames that they begin with."""
+        seed = np.zeros(block.count, dtype=np.uint64)
+        if self._frames:
+            self._frame(block, todo, seed)
+        seed[block.stamped] += np.uint64(1 << 40)
+        plain = without_digits(block.buffer)
+        rest, length = block.rest[todo], block.length[todo]
+        block.digest[todo] = digests(plain, rest, length, seed[todo])
+        for at in todo[length > WIDEST].tolist():
+            masked = block.data[block.rest[at] : block.stop[at]].translate(_DIGITS)
+            block.digest[at] = (hash((int(seed[at]), masked)) & 0xFFFF_FFFF_FFFF_FFFF) | 1
+
+    def _frame(self, block: _Block, todo: np.ndarray, seed: np.ndarray) -> None:
+        """Find the frames with a session or a name in them that bodies begin with; the rest is behind them."""
+        longest = max(len(frame.before) for frame in self._frames)
+        size = -(-longest // 8) * 8
+        windows = np.lib.stride_tricks.sliding_window_view(block.buffer, size)[block.body[todo]].view(np.uint64)
+        for number, frame in enumerate(self._frames, start=1):
+            begin = np.frombuffer(frame.before.ljust(size, b"\0"), dtype=np.uint64)
+            mask = np.frombuffer((b"\xff" * len(frame.before)).ljust(size, b"\0"), dtype=np.uint64)
+            fits = np.ones(len(todo), dtype=bool)
+            for column in range(size // 8):
+                if mask[column]:
+                    fits &= windows[:, column] & mask[column] == begin[column]
+            lines = todo[fits]
+            if len(lines):
+                self._frame_of(block, lines, frame, np.uint64(number << 48), seed)
+
+    def _frame_of(self, block: _Block, lines: np.ndarray, frame: Frame, mark: np.uint64, seed: np.ndarray) -> None:
+        at = block.body[lines] + len(frame.before)
+        window = np.lib.stride_tricks.sliding_window_view(block.buffer, 48)[at]
+        ends = window == frame.close
+        sessions = np.full(len(lines), -1, dtype=np.int32)
+        good = np.ones(len(lines), dtype=bool)
+        if frame.session:
+            first = ends.argmax(axis=1)
+            rows = np.arange(len(lines))
+            good &= ends[rows, first] & (first > 0)
+            ends[rows, first] = False
+            sessions = self._codes(block, at, first, self.book.sessions, _SESSION, self.vocabulary.sessions)
+            good &= sessions >= 0
+            at = at + first + 1
+            stop = ends.argmax(axis=1)
+            good &= ends[rows, stop]
+            length = stop - first - 1
+        else:
+            stop = ends.argmax(axis=1)
+            good &= ends[np.arange(len(lines)), stop]
+            length = stop
+        good &= length > 0
+        good &= at + length < block.stop[lines]
+        lines, at, length = lines[good], at[good], length[good]
+        if not len(lines) or self._name is None:
+            return
+        names = self._codes(block, at, length, self.book.names, self._name, self.vocabulary.devices)
+        good2 = names >= 0
+        lines, at, length = lines[good2], at[good2], length[good2]
+        block.device[lines] = names[good2]
+        block.session[lines] = sessions[good][good2]
+        block.rest[lines] = at + length + 1
+        block.length[lines] = block.stop[lines] - block.rest[lines]
+        seed[lines] = mark
+
+    def _codes(
+        self, block: _Block, at: np.ndarray, length: np.ndarray, known: Known, pattern: re.Pattern[bytes], words: Any
+    ) -> np.ndarray:
+        """Give the numbers of pieces among ``words``; -2: the pattern does not take it."""
+        found = digests(block.buffer, at, length, np.zeros(len(at), dtype=np.uint64))
+        codes = known.ask(found)
+        new = np.flatnonzero(codes == -1)
+        if len(new):
+            distinct, first, back = np.unique(found[new], return_index=True, return_inverse=True)
+            order = np.argsort(first, kind="stable").tolist()
+            made = np.empty(len(distinct), dtype=np.int32)
+            for k in order:
+                begin = int(at[new[first[k]]])
+                piece = block.data[begin : begin + int(length[new[first[k]]])]
+                made[k] = words.code(piece.decode("ascii")) if pattern.fullmatch(piece) is not None else -2
+            if len(known) > COUNTED_MOST * 4:
+                known.clear()
+            known.add(distinct, made)
+            codes[new] = made[back]
+        return codes
+
+    def _ask(self, block: _Block, lines: np.ndarray, state: _State) -> None:
+        """Look lines up in a state's table."""
+        codes = state.known.ask(block.digest[lines])
+        divided = self.book.table("divided")
+        if divided.any():
+            of_parts = np.flatnonzero((codes >= 0) & divided[codes])
+            for code in np.unique(codes[of_parts]).tolist():
+                own = of_parts[codes[of_parts] == code]
+                codes[own] = self._parts(block, lines[own], self.book.entries[code])
+        block.code[lines] = codes
+
+    def _parts(self, block: _Block, lines: np.ndarray, entry: _Entry) -> np.ndarray:
+        """Tell lines of one shape apart by the digits that belong to it."""
+        places = np.concatenate([np.arange(start, stop) for start, stop in entry.fixed])
+        digits = block.buffer[block.rest[lines][:, None] + places]
+        packed = np.ascontiguousarray(digits).view(f"S{len(places)}").ravel()
+        distinct, back = np.unique(packed, return_inverse=True)
+        parts = entry.parts or {}
+        # numpy drops zero bytes at the end of a text; digits have none.
+        numbers = np.array([parts.get(bytes(piece), _UNREAD) for piece in distinct.tolist()], dtype=np.int32)
+        found: np.ndarray = numbers[back]
+        return found
+
+    # ---- line by line, where it must be -----------------------------------------------------------------------------
+
+    def _walk(self, block: _Block, slow: list[tuple[int, Event | Line]]) -> None:
+        """Go through the lines that the table does not know, or that change the reader's state."""
+        at = 0
+        while at < block.count:
+            if self._state is None:
+                at = self._one_by_one(block, at, slow, None)
+                if at < block.count:
+                    self._look_up(block, at)
+                continue
+            base = self._state
+            stops = self.book.table("stops")
+            codes = block.code[at:]
+            special = np.flatnonzero((codes < 0) | stops[codes])
+            again = False
+            for place in (special + at).tolist():
+                if place < at:
+                    continue
+                self._single(block, place, slow)
+                at = place + 1
+                if self._state is not base:
+                    at = self._one_by_one(block, at, slow, base)
+                    if self._state is not base:
+                        again = True
+                        break
+            if not again:
+                return
+            if at < block.count and self._state is not None:
+                self._look_up(block, at)
+
+    def _one_by_one(self, block: _Block, at: int, slow: list[tuple[int, Event | Line]], base: _State | None) -> int:
+        """Read on line by line until the reader is in the state ``base`` again, or (None) in any that rests."""
+        until = block.count if base is None else min(block.count, at + PATIENCE)
+        while at < until:
+            state = self._state
+            if state is base and base is not None:
+                return at
+            if base is None and state is not None:
+                return at
+            block.code[at] = _UNREAD
+            self._single(block, at, slow)
+            at += 1
+        return at
+
+    def _code_of(self, block: _Block, at: int, state: _State) -> int:
+        """Look one line up."""
+        digest = int(block.digest[at])
+        code = state.codes.get(digest, _UNREAD) if digest else _UNREAD
+        if code >= 0 and (entry := self.book.entries[code]).parts is not None:
+            return entry.parts.get(self._piece(block, at, entry), _UNREAD)
+        return code
+
+    def _piece(self, block: _Block, at: int, entry: _Entry) -> bytes:
+        rest = int(block.rest[at])
+        return b"".join(block.data[rest + start : rest + stop] for start, stop in entry.fixed)
+
+    def _single(self, block: _Block, at: int, slow: list[tuple[int, Event | Line]]) -> None:
+        """Take one line: by its entry, or by the parser, from which its shape is learnt if it comes often."""
+        code = int(block.code[at])
+        if code == _UNREAD and self._state is not None:
+            # It may have been learnt since the block was looked up.
+            code = self._code_of(block, at, self._state)
+            block.code[at] = code
+        if code >= 0:
+            entry = self.book.entries[code]
+            if entry.learnt is not None:
+                if not entry.learnt.derived or self._derive(block, at, entry.learnt):
+                    if entry.next is not None:
+                        self._state = entry.next
+                    return
+            elif code == 0:
+                return
+        self._by_reader(block, at, slow)
+
+    def _derive(self, block: _Block, at: int, learnt: Learnt) -> bool:
+        """Tell whether the values that are made of pieces of this line can be made."""
+        rest = int(block.rest[at])
+        return all(
+            one.make(block.data[rest + start : rest + stop].decode("ascii")) is not None
+            for one, start, stop in learnt.derived
+        )
+
+    def _by_reader(self, block: _Block, at: int, slow: list[tuple[int, Event | Line]]) -> None:
+        reader, state = self._stateful, self._state
+        assert reader is not None
+        raw = block.line(at)
+        key: bytes | None = None
+        name = b""
+        if state is not None:
+            key, name = self._name_in(block, at)
+            if key is not None and (code := state.named.get(key, _UNREAD)) >= 0:
+                entry = self.book.entries[code]
+                block.code[at] = code
+                learnt = entry.learnt
+                if learnt is not None and learnt.named:
+                    block.device[at] = self.vocabulary.devices.code(name.decode("ascii"))
+                if entry.next is not None:
+                    self._state = entry.next
+                return
+            reader.resume(state.carry)
+        block.code[at] = _BY_READER
+        slow.append((at, reader.read(decode(raw))))
+        after = reader.carry()
+        self._state = self.book.state(after)
+        if state is None or after is None or len(self.book.entries) >= SHAPES_MOST:
+            return
+        if key is not None:
+            self._count_named(block, at, state, key, name)
+            return
+        digest = int(block.digest[at])
+        if digest:
+            if len(state.seen) > COUNTED_MOST:
+                state.seen.clear()
+            state.seen[digest] += 1
+            if state.seen[digest] >= LEARN_AFTER:
+                del state.seen[digest]
+                self._learn(block, at, state, digest)
+
+    # ---- learning -------------------------------------------------------------------------------------------------
+
+    def _name_in(self, block: _Block, at: int) -> tuple[bytes | None, bytes]:
+        """Give a line with a blot in place of the name that its rest bears, as a key; None: it bears none."""
+        if self._name is None:
+            return None, b""
+        rest = block.data[block.rest[at] : block.stop[at]]
+        framed = block.rest[at] > block.body[at]
+        if framed:
+            name = self.vocabulary.devices.words[int(block.device[at])].encode("ascii")
+            if name not in rest:
+                return None, b""
+        elif self._named is not None and (match := self._named.search(rest)) is not None:
+            name = match[match.lastindex or 0]
+        else:
+            return None, b""
+        if b"\0" in rest:
+            return None, b""
+        lead = b""
+        if framed:
+            frame = self._frame_at(block, at)
+            if frame is None:
+                return None, b""
+            lead = frame.before
+        return b"%d\0%b\0%b" % (bool(block.stamped[at]), lead, rest.replace(name, b"\0")), name
+
+    def _frame_at(self, block: _Block, at: int) -> Frame | None:
+        body = block.data[block.body[at] : block.rest[at]]
+        return next((frame for frame in self._frames if body.startswith(frame.before)), None)
+
+    def _count_named(self, block: _Block, at: int, state: _State, key: bytes, name: bytes) -> None:
+        if len(state.seen_named) > COUNTED_MOST:
+            state.seen_named.clear()
+        state.seen_named[key] += 1
+        if state.seen_named[key] != LEARN_AFTER:
+            return
+        given = self._given(block, at, name.decode("ascii"), hole=True)
+        learnt = self._learn_given(block, at, given, state)
+        if learnt is not None and not learnt.places and not learnt.derived and not learnt.fixed:
+            state.named[key] = self.book.entry(learnt, state)
+
+    def _given(self, block: _Block, at: int, name: str = "", *, hole: bool = False) -> Given | None:
+        """Take a line apart; None: it has other than ASCII letters, or the name's place holder."""
+        raw = block.line(at)
+        if not raw.isascii() or b"\0" in raw:
+            return None
+        text = raw.decode("ascii")
+        begin, body, rest = int(block.start[at]), int(block.body[at]), int(block.rest[at])
+        stamp, lead, tail = text[: body - begin], text[body - begin : rest - begin], text[rest - begin :]
+        session = ""
+        if lead:
+            frame = self._frame_at(block, at)
+            if frame is None:
+                return None
+            name = self.vocabulary.devices.words[int(block.device[at])]
+            close = chr(frame.close)
+            lead = frame.before.decode("ascii") + ("{session}" + close if frame.session else "") + "{name}" + close
+            if frame.session:
+                session = self.vocabulary.sessions.words[int(block.session[at])]
+        return Given(stamp, lead, tail.replace(name, HOLE) if hole else tail, session, name)
+
+    def _learn_given(self, block: _Block, at: int, given: Given | None, state: _State) -> Learnt | None:
+        reader = self._stateful
+        if given is None or reader is None:
+            return None
+        stamps = []
+        if given.stamp and self._layout is not None:
+            stamps = [(given.stamp, int(block.stamp[at])), *self._layout.samples(given.stamp)]
+        return self.book.learner.learn(given, state.carry, stamps)
+
+    def _learn(self, block: _Block, at: int, state: _State, digest: int) -> None:
+        """Learn the shape of a line that was read, for all lines of its digest in this state."""
+        learnt = self._learn_given(block, at, self._given(block, at), state)
+        if learnt is None:
+            return
+        known = state.codes.get(digest, _UNREAD)
+        if known >= 0:
+            # Another line of this digest was learnt before: one whose own digits differ.
+            entry = self.book.entries[known]
+            if entry.parts is not None and entry.fixed == learnt.fixed:
+                entry.parts[self._piece(block, at, entry)] = self.book.entry(learnt, state)
+            return
+        if not learnt.fixed:
+            self._know(state, digest, self.book.entry(learnt, state))
+            return
+        entry = _Entry(None, -1, None, {}, learnt.fixed)
+        assert entry.parts is not None
+        entry.parts[self._piece(block, at, entry)] = self.book.entry(learnt, state)
+        self._know(state, digest, self.book.add(entry))
+
+    @staticmethod
+    def _know(state: _State, digest: int, code: int) -> None:
+        if code >= 0:
+            state.codes[digest] = code
+            state.known.add(np.array([digest], dtype=np.uint64), np.array([code], dtype=np.int32))
+
+    # ---- rows -----------------------------------------------------------------------------------------------------
+
+    def _emit(self, block: _Block, slow: Sequence[tuple[int, Event | Line]]) -> None:
+        """Make rows of a block's events, and count its other lines."""
+        code = block.code
+        learnt = np.maximum(code, 0)
+        shape = np.where(code >= 0, self.book.table("shape")[learnt], np.int32(-1))
+        in_place = {name: self.book.table(name)[learnt] & (code >= 0) for name in ("QUIET", "PART", "UNKNOWN")}
+        parts = np.flatnonzero(in_place["PART"]).tolist()
+        unknown = np.flatnonzero(in_place["UNKNOWN"]).tolist()
+        quiet = int(in_place["QUIET"].sum())
+        stamp = np.where(self.book.table("stamped")[learnt] & (code >= 0), block.stamp, NONE)
+        device = np.where(self.book.table("named")[learnt], block.device, np.int32(-1))
+        session = np.where(self.book.table("in_session")[learnt], block.session, np.int32(-1))
+        events: list[tuple[int, Event]] = []
+        waiting = self.vocabulary.shape(_TO_COME) if slow else -1
+        for at, said in slow:
+            if isinstance(said, Event):
+                events.append((at, said))
+                shape[at] = waiting
+                stamp[at] = NONE if said.stamp is None else said.stamp
+                device[at] = -1 if said.device is None else self.vocabulary.devices.code(said.device)
+                session[at] = -1 if said.session is None else self.vocabulary.sessions.code(said.session)
+            elif said is Line.PART:
+                parts.append(at)
+            elif said is Line.UNKNOWN:
+                unknown.append(at)
+            else:
+                quiet += 1
+        rows = np.flatnonzero(shape != -1)
+        self._values(block, rows)
+        self._dense["shape"].append(shape[rows])
+        self._dense["line"].append((self.lines + 1 + rows).astype(np.int32))
+        self._dense["span"].append(np.ones(len(rows), dtype=np.int32))
+        self._dense["stamp"].append(stamp[rows])
+        self._dense["device"].append(device[rows])
+        self._dense["session"].append(session[rows])
+        self._dense["offset"].append(self.offset + block.start[rows])
+        self._dense["length"].append((block.stop - block.start)[rows].astype(np.int32))
+        for at, event in events:
+            self._open.append((self._count + int(np.searchsorted(rows, at)), event))
+        if parts:
+            of = np.searchsorted(rows, np.sort(parts)) - 1 + self._count
+            self._spans.append(of[of >= 0])
+            quiet += int((of < 0).sum())
+        for at in sorted(unknown):
+            if len(self.unknown) >= UNKNOWN_KEPT:
+                break
+            self.unknown.append((self.lines + 1 + at, decode(block.line(at))))
+        self.quiet += quiet
+        self.unparsed += len(unknown)
+        if block.count:
+            self._last_is_event = bool(len(rows)) and int(rows[-1]) == block.count - 1
+        self.lines += block.count
+        self.offset += len(block.data)
+        self._count += len(rows)
+        if self._stateful is None or self._state is not None or self._stateful.carry() is not None:
+            self._settle()
+
+    def _values(self, block: _Block, rows: np.ndarray) -> None:
+        """Read the values that differ from line to line where they stand."""
+        code = block.code[rows]
+        for name, (starts, lengths) in self.book.table("places").items():  # type: ignore[attr-defined]
+            begin = np.where(code >= 0, starts[np.maximum(code, 0)], -1)
+            own = np.flatnonzero(begin >= 0)
+            if not len(own):
+                continue
+            at = block.rest[rows[own]] + begin[own]
+            length = lengths[code[own]]
+            if name in NUMBERS:
+                values = _numbers(block.buffer, at, length)
+            else:
+                values = self.vocabulary.of(name).codes(block.buffer, at, length)
+            self._put(name, own + self._count, values)
+        derived = np.flatnonzero((code >= 0) & self.book.table("derived")[np.maximum(code, 0)])
+        for k in derived.tolist():
+            learnt = self.book.entries[code[k]].learnt
+            rest = int(block.rest[rows[k]])
+            for one, start, stop in learnt.derived if learnt is not None else ():
+                made = one.make(block.data[rest + start : rest + stop].decode("ascii"))
+                for name, value in zip(one.names, made or (), strict=True):
+                    self._late_value(name, self._count + k, value)
+
+    def _put(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
+        own = self._own.setdefault(name, _Own())
+        own.rows.append(rows)
+        own.values.append(values.astype(np.int64))
+
+    def _late_value(self, name: str, row: int, value: str | int) -> None:
+        own = self._own.setdefault(name, _Own())
+        own.late_rows.append(row)
+        if name in NUMBERS:
+            own.late_values.append(int(value))
+        else:
+            # Their numbers in the vocabulary are asked for all at once, at the end.
+            words = self._late_words.setdefault(name, {})
+            own.late_values.append(words.setdefault(str(value), len(words)))
+
+    def _settle(self) -> None:
+        """Make columns of the events that the parser made: nothing is added to them any more."""
+        for row, event in self._open:
+            borne = {name: value for name, value in event.values.items() if value is not None}
+            shape = self.vocabulary.shape(Shape(event.kind, event.level, own=frozenset(borne)))
+            self._late[0].append(row)
+            self._late[1].append(shape)
+            for name, value in borne.items():
+                self._late_value(name, row, value)
+        self._open.clear()
+
+    def rows(self) -> Rows:
+        """Give all that was read as rows."""
+        self._settle()
+        dense = {
+            name: np.concatenate(parts) if parts else np.zeros(0, dtype=DENSE[name])
+            for name, parts in self._dense.items()
+        }
+        dense = {name: column.astype(DENSE[name], copy=False) for name, column in dense.items()}
+        dense["shape"][np.array(self._late[0], dtype=np.int64)] = np.array(self._late[1], dtype=np.int32)
+        if self._spans:
+            np.add.at(dense["span"], np.concatenate(self._spans), 1)
+        late = {name: self.vocabulary.of(name).codes_of(list(words)) for name, words in self._late_words.items()}
+        columns = {name: own.columns(late.get(name)) for name, own in self._own.items()}
+        return Rows(
+            **dense,
+            numbers={name: found for name, found in columns.items() if name in NUMBERS},
+            words={name: (r, c.astype(np.int32)) for name, (r, c) in columns.items() if name not in NUMBERS},
+        )
+
+
+_SESSION = re.compile(rb"[0-9]{1,10}")
+
+#: The shape of an event to which the parser may still add something.
+_TO_COME = Shape("")
+
+
+def _numbers(buffer: np.ndarray, at: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Read whole numbers of up to 18 digits, with a sign or without."""
+    values = np.zeros(len(at), dtype=np.int64)
+    minus = buffer[at] == 45
+    for place in range(int(length.max())):
+        inside = place < length
+        digit = buffer[at + np.where(inside, place, 0)].astype(np.int64) - 48
+        values = np.where(inside & ~((place == 0) & minus), values * 10 + digit, values)
+    return np.where(minus, -values, values)

@@ -1,0 +1,108 @@
+"""Stamps of fixed width at the beginning of lines, read for many lines at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from capflog.table import NONE
+
+_DAY_MS = 86_400_000
+_EPOCH = date(1970, 1, 1).toordinal()
+
+#: What each letter of a form counts, beside the date's.
+_MS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "f": 1}
+_MOST = {"h": 24, "m": 60, "s": 60}
+
+
+@lru_cache(maxsize=4096)
+def _day(number: int) -> int:
+    """Make ms since 1970-01-01 of a day written as YYYYMMDD; NONE: there is no such day."""
+    try:
+        return (date(number // 10000, number // 100 % 100, number % 100).toordinal() - _EPOCH) * _DAY_MS
+    except ValueError:
+        return NONE
+
+
+@dataclass(frozen=True, slots=True)
+class StampLayout:
+    """How a line begins whose stamp stands in full: ``YYYY/MM/DD hh:mm:ss `` (f: thousandths); all else is literal."""
+
+    form: str
+
+    @property
+    def width(self) -> int:
+        """How many bytes it takes."""
+        return len(self.form)
+
+    def read(self, buffer: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give for each start whether a stamp stands there, and its ms since midnight, or since 1970 with a date.
+
+        The buffer must go on for a stamp's width behind the last start. A stamp that is no time is none.
+        """
+        form = self.form
+        window = sliding_window_view(buffer, len(form))[starts]
+        if not len(starts):
+            return np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
+        digits = np.array([letter in "YMDhmsf" for letter in form])
+        # By columns: each is then one row in memory.
+        columns = np.ascontiguousarray(window.T)
+        good = np.ones(len(starts), dtype=bool)
+        for place in np.flatnonzero(~digits).tolist():
+            good &= columns[place] == ord(form[place])
+        columns -= 48
+        for place in np.flatnonzero(digits).tolist():
+            good &= columns[place] < 10
+
+        def number(letter: str) -> np.ndarray:
+            value = np.zeros(len(starts), dtype=np.int32)
+            for place, found in enumerate(form):
+                if found == letter:
+                    value *= 10
+                    value += columns[place]
+            return value
+
+        stamp = np.zeros(len(starts), dtype=np.int64)
+        for letter, ms in _MS.items():
+            if letter in form:
+                part = number(letter)
+                if letter in _MOST:
+                    good &= part < _MOST[letter]
+                stamp += part * ms
+        if "Y" in form:
+            day = number("Y") * 10000 + number("M") * 100 + number("D")
+            # Lines of one day stand together.
+            change = np.flatnonzero(np.diff(day)) + 1
+            firsts = np.concatenate([[0], change])
+            midnights = np.array([_day(int(day[at])) for at in firsts], dtype=np.int64)
+            midnight = np.repeat(midnights, np.diff(np.append(firsts, len(day))))
+            good &= midnight != NONE
+            stamp += np.where(good, midnight, 0)
+        return good, stamp
+
+    def samples(self, text: str) -> list[tuple[str, int]]:
+        """Write two other stamps, each with its ms; ``text``: a stamp of this form, whose day they have."""
+        return list(_samples(self, "".join(text[k] if letter in "YMD" else "0" for k, letter in enumerate(self.form))))
+
+
+@lru_cache(maxsize=64)
+def _samples(layout: StampLayout, text: str) -> tuple[tuple[str, int], ...]:
+    found = []
+    for clock in ({"h": "23", "m": "45", "s": "06", "f": "789"}, {"h": "01", "m": "00", "s": "59", "f": "010"}):
+        written = "".join(
+            clock[letter][layout.form[:place].count(letter)]
+            if letter in clock
+            else text[place]
+            if letter in "YMD"
+            else letter
+            for place, letter in enumerate(layout.form)
+        )
+        buffer = np.frombuffer(written.encode(), dtype=np.uint8)
+        good, stamp = layout.read(buffer, np.zeros(1, dtype=np.intp))
+        if good[0]:
+            found.append((written, int(stamp[0])))
+    return tuple(found)
