@@ -5,47 +5,33 @@ Bundle -> members -> events -> one clock -> enrollments -> findings -> report.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from capflog.attempts import find_attempts, unroll
-from capflog.bundle import BundleError, Damage, Damaged, Refused, name_of, open_bundle
+from capflog.bundle import BundleError, Damage, Refused, name_of
 from capflog.clocks import Alignment, align
-from capflog.dates import Dated
 from capflog.diagnosis import Diagnosis, Facts, diagnose, when
 from capflog.enrollments import Joined, join
 from capflog.gaps import gaps_of
 from capflog.model import Enrollment, Member, Record, Report, ServiceStart
-from capflog.parsing import KNOWN_LOGS, parse
+from capflog.parsing import KNOWN_LOGS
+from capflog.reading import Reading, Stored, read_bundle, read_stored
 from capflog.rulebook import Rulebook, builtin
 from capflog.starts import Start, find_starts
 from capflog.steps import Columns, is_fault, last_step, next_step, steps_done
 from capflog.story import Story
-from capflog.table import NONE, TableBuilder
+from capflog.table import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
     from capflog.table import Table
-
-
-class Stored(Protocol):
-    """A member whose bytes can be read once: :class:`capflog.bundle.Member`, or text that a rule's case holds."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def modified(self) -> datetime | None: ...
-    @property
-    def modified_is_local(self) -> bool: ...
-    def chunks(self) -> Iterator[bytes]: ...
 
 
 @dataclass
@@ -66,24 +52,35 @@ class Analysis:
         return self.events.frame()
 
 
-def analyze(paths: Sequence[str], stdin: BinaryIO | None = None, rulebook: Rulebook | None = None) -> Analysis:
+def analyze(
+    paths: Sequence[str],
+    stdin: BinaryIO | None = None,
+    rulebook: Rulebook | None = None,
+    *,
+    processes: int | None = None,
+    learning: bool = True,
+) -> Analysis:
     """Read bundles, correlate what their logs say, find the causes.
 
-    Raises :class:`capflog.bundle.BundleError` where nothing could be read that is a log.
+    ``processes``: how many read (None: as many as serve). ``learning`` False: the parsers are asked for every line; the
+    result is the same. Raises :class:`capflog.bundle.BundleError` where nothing could be read that is a log.
     """
-    return analyze_members(name_of(paths), open_bundle(paths, stdin), rulebook)
+    reading = read_bundle(paths, stdin, processes=processes, learning=learning)
+    return analyze_reading(name_of(paths), reading, rulebook)
 
 
 def analyze_members(
     name: str, stored: Iterable[Stored | Refused | Damage], rulebook: Rulebook | None = None
 ) -> Analysis:
-    """Analyze the members of a bundle of that name: the way of the data, step by step."""
-    members, builder, dated = read_members(stored)
+    """Analyze the members of a bundle of that name, which can be read once."""
+    return analyze_reading(name, read_stored(stored), rulebook)
+
+
+def analyze_reading(name: str, reading: Reading, rulebook: Rulebook | None = None) -> Analysis:
+    """Analyze what was read of a bundle of that name: the way of the data, step by step."""
+    members, table, dated = reading.members, reading.table, reading.dated
     if not any(member.source for member in members):
         raise BundleError(_no_log(name, members))
-    table = builder.table()
-    # The table has all of it: what it was made of would only be missing later on.
-    del builder
     trace = unroll(table)
     attempts = find_attempts(table, trace)
     starts = find_starts(table)
@@ -93,73 +90,6 @@ def analyze_members(
     facts = Facts(table, columns)
     diagnosis = diagnose(columns, facts, joined.stories, starts, joined.strays, rulebook or builtin())
     return _report(name, members, table, columns, facts, alignment, joined, starts, diagnosis)
-
-
-def read_members(
-    stored: Iterable[Stored | Refused | Damage],
-) -> tuple[list[Member], TableBuilder, dict[str, Dated]]:
-    """Parse each member of a bundle; what cannot be read becomes a member with its reason."""
-    members: list[Member] = []
-    builder = TableBuilder()
-    dated: dict[str, Dated] = {}
-    seen: dict[tuple[str, bytes], str] = {}
-    for item in stored:
-        if isinstance(item, Refused):
-            members.append(Member(item.name, None, item.status, item.reason))
-            continue
-        if isinstance(item, Damage):
-            members.append(Member(item.name, None, "partial", item.reason))
-            continue
-        chunks = _Watched(item)
-        parsed = parse(chunks, item.name)
-        if parsed.parser is None:
-            if chunks.damage is not None:
-                members.append(Member(item.name, None, "unreadable", chunks.damage, parsed.why, parsed.lines))
-            else:
-                members.append(Member(item.name, None, "skipped", parsed.why, parsed.why, parsed.lines))
-            continue
-        source = parsed.parser.source
-        file = item.name.rpartition("/")[2].removesuffix(".gz").removesuffix(".gzo")
-        twin = seen.setdefault((file, chunks.digest.digest()), item.name)
-        if twin != item.name:
-            # Overlapping collections are daily life: what happened once is told once. Two starts of CES may well have
-            # the same lines, but then they stand in files of different numbers.
-            reason = f"the same, byte for byte, as {twin}"
-            members.append(Member(item.name, source, "skipped", reason, parsed.why, parsed.lines))
-            continue
-        members.append(
-            Member(
-                item.name,
-                source,
-                "parsed" if chunks.damage is None else "partial",
-                chunks.damage,
-                parsed.why,
-                parsed.lines,
-                len(parsed.events),
-                parsed.unparsed,
-                unknown=parsed.unknown,
-            )
-        )
-        builder.add(source, item.name, parsed.events)
-        dated[item.name] = Dated(item.modified, item.modified_is_local)
-    return members, builder, dated
-
-
-class _Watched:
-    """A member's bytes that end quietly where they are damaged, and remember why."""
-
-    def __init__(self, member: Stored) -> None:
-        self._member = member
-        self.damage: str | None = None
-        self.digest = hashlib.blake2b(digest_size=16)
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            for chunk in self._member.chunks():
-                self.digest.update(chunk)
-                yield chunk
-        except Damaged as damage:
-            self.damage = str(damage)
 
 
 def _no_log(name: str, members: Sequence[Member]) -> str:

@@ -27,7 +27,8 @@ def without_digits(buffer: np.ndarray) -> np.ndarray:
     above = buffer - np.uint8(48)
     # Sums and products of whole arrays are several times as fast as choosing letter by letter.
     above *= (above < 10).view(np.uint8)
-    return np.subtract(buffer, above, out=above)
+    np.subtract(buffer, above, out=above)
+    return above
 
 
 def digests(buffer: np.ndarray, start: np.ndarray, length: np.ndarray, seed: np.ndarray) -> np.ndarray:

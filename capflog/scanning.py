@@ -43,6 +43,9 @@ PATIENCE = 48
 #: A member's first blocks are small and grow: from so many bytes on until so many are read.
 _FIRST, _WARM = 16 * 1024, 256 * 1024
 
+#: With so many shapes learnt of other members a member needs no such blocks.
+_FEW = 40
+
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _PADDING = WIDEST + 64
 
@@ -217,11 +220,17 @@ class Scanner:
     """Reads one member, or a stretch of one, block by block; then ``rows()`` gives its events.
 
     ``lines``, ``quiet``, ``unparsed``: counts as of :class:`capflog.parsing.Parsed`; ``unknown``: the first lines that
-    no pattern takes, with their numbers. ``learning`` False: the parser is asked for each line.
+    no pattern takes, with their numbers. ``learning`` False: the parser is asked for each line. ``keeping``: the lines
+    of events are kept for who asks for them.
     """
 
-    def __init__(self, book: ShapeBook, *, learning: bool = True) -> None:
+    def __init__(
+        self, book: ShapeBook, *, learning: bool = True, keeping: bool = False, unknown_kept: int = UNKNOWN_KEPT
+    ) -> None:
         self.book = book
+        self._unknown_kept = unknown_kept
+        self._kept: list[bytes] | None = [] if keeping else None
+        self._warmed = 0 if len(book.entries) < _FEW else _WARM
         parser = book.parser
         self.vocabulary = book.vocabulary
         self.lines = self.quiet = self.unparsed = 0
@@ -252,11 +261,14 @@ class Scanner:
             self._state = self.book.state(carry)
 
     @property
-    def current(self) -> bool:
-        """Whether the last line that was read is an event."""
-        return self._last_is_event
+    def state(self) -> Hashable | None:
+        """The state that the reader rests in behind the last line; None: it waits for more of a record."""
+        return None if self._state is None else self._state.carry
 
-    _last_is_event = False
+    def taken_lines(self) -> list[bytes]:
+        """Give the lines of the events since it was asked last, where they are kept."""
+        taken, self._kept = self._kept or [], []
+        return taken
 
     # ---- a block --------------------------------------------------------------------------------------------------
 
@@ -264,10 +276,11 @@ class Scanner:
         """Read a block of whole lines (the last one may lack its end)."""
         if self._stateful is not None:
             # What is learnt of the first lines serves the next ones.
-            while self.offset < _WARM and len(data) > 2 * _WARM:
-                size = data.find(b"\n", max(_FIRST, self.offset)) + 1
+            while self._warmed < _WARM and len(data) > 2 * _WARM:
+                size = data.find(b"\n", max(_FIRST, self._warmed)) + 1
                 if not size:
                     break
+                self._warmed += size
                 self._read(data[:size])
                 data = data[size:]
         self._read(data)
@@ -670,13 +683,13 @@ class Scanner:
             self._spans.append(of[of >= 0])
             quiet += int((of < 0).sum())
         for at in sorted(unknown):
-            if len(self.unknown) >= UNKNOWN_KEPT:
+            if len(self.unknown) >= self._unknown_kept:
                 break
             self.unknown.append((self.lines + 1 + at, decode(block.line(at))))
+        if self._kept is not None:
+            self._kept += [block.line(at) for at in rows.tolist()]
         self.quiet += quiet
         self.unparsed += len(unknown)
-        if block.count:
-            self._last_is_event = bool(len(rows)) and int(rows[-1]) == block.count - 1
         self.lines += block.count
         self.offset += len(block.data)
         self._count += len(rows)

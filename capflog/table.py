@@ -96,6 +96,42 @@ class Vocabulary:
             found = self.words[name] = Lexicon()
         return found
 
+    def absorb(self, other: Packed) -> Mapped:
+        """Take another vocabulary's; gives what makes its codes this one's."""
+        shapes, devices, sessions, words = other
+        return Mapped(
+            np.array([self.shape(shape) for shape in shapes], dtype=np.int32),
+            np.append(self.devices.absorb(devices), np.int32(-1)),
+            np.append(self.sessions.absorb(sessions), np.int32(-1)),
+            {name: self.of(name).absorb(packed) for name, packed in words.items()},
+        )
+
+    def packed(self) -> Packed:
+        """Give all of it in a form that can be sent."""
+        words = {name: lexicon.packed() for name, lexicon in self.words.items()}
+        return self.shapes, self.devices.words, self.sessions.words, words
+
+
+#: Shapes, devices, sessions, and words by the name of their value.
+Packed = tuple[list[Shape], list[str], list[str], dict[str, tuple[bytes, np.ndarray]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """This vocabulary's codes by those of another one; the last of devices and sessions is -1: none."""
+
+    shapes: np.ndarray
+    devices: np.ndarray
+    sessions: np.ndarray
+    words: dict[str, np.ndarray]
+
+    def apply(self, rows: Rows) -> None:
+        """Write the codes anew."""
+        rows.shape = self.shapes[rows.shape] if len(rows) else rows.shape
+        rows.device = self.devices[rows.device]
+        rows.session = self.sessions[rows.session]
+        rows.words = {name: (places, self.words[name][codes]) for name, (places, codes) in rows.words.items()}
+
 
 @dataclass(slots=True)
 class Rows:

@@ -144,6 +144,7 @@ class CapfReader:
 
     def resume(self, carry: Hashable) -> None:
         """Go on where such lines were left behind."""
+        names: tuple[tuple[str, ...], ...]
         names, self._in_key = carry  # type: ignore[misc]
         self._functions.names = {first: known for first, *known in names}
 

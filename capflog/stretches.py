@@ -1,0 +1,402 @@
+"""One member's text in stretches, which several processes may read at once, and put together again.
+
+A large member is cut into stripes of equal length. A stretch begins with the first line that starts in its stripe, with
+the reader in a state that is only a guess: that behind the member's head. So whoever read the stretch before it goes on
+beyond the border, beside a second reader that began there with that guess, until both say the same of a line and are in
+the same state: from that line on the next stretch is right, and what it made of the lines before is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from capflog.events import Event
+from capflog.parsing import SAMPLE_BYTES, UNKNOWN_KEPT, Line, Recognition, StatefulReader, decode, plain, recognise
+from capflog.scanning import Scanner, ShapeBook
+from capflog.table import DENSE, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator
+
+    from capflog.parsing import Parser
+    from capflog.table import Vocabulary
+
+#: How many bytes a stripe has, and from which size on a member is cut into them.
+STRIPE, STRIPED_FROM = 8 << 20, 64 << 20
+
+#: How many lines are read at once while a reader beyond its border waits for the end of a record.
+_STEP = 32
+
+
+class LineStream:
+    """A member's bytes, as :func:`capflog.parsing.plain` makes them, in blocks of whole lines.
+
+    ``at``: the offset of the next line that was not handed out.
+    """
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._data = b""
+        self.at = 0
+
+    def _pull(self) -> bool:
+        """Get more, up to a line's end; False: there is no more."""
+        pieces = [self._data]
+        for piece in self._pieces:
+            pieces.append(piece)
+            if b"\n" in piece:
+                break
+        else:
+            self._data = b"".join(pieces)
+            return False
+        self._data = b"".join(pieces)
+        return True
+
+    def _take(self, size: int) -> bytes:
+        taken, self._data = self._data[:size], self._data[size:]
+        self.at += size
+        return taken
+
+    def until(self, offset: float) -> Iterator[bytes]:
+        """Hand out the lines that start before ``offset``, in blocks."""
+        while self.at < offset:
+            size = len(self._data)
+            if self.at + size >= offset:
+                # The last line that starts before the offset ends at the first line end from there on.
+                end = self._data.find(b"\n", max(int(offset) - 1 - self.at, 0)) + 1
+                if end:
+                    yield self._take(end)
+                    return
+            else:
+                end = self._data.rfind(b"\n") + 1
+                if end:
+                    yield self._take(end)
+                    continue
+            if not self._pull() and len(self._data) == size:
+                if self._data:
+                    yield self._take(size)
+                return
+
+    def skip_to(self, offset: int) -> None:
+        """Pass over the lines that start before ``offset``."""
+        for _ in self.until(offset):
+            pass
+
+    def peek(self, size: int) -> bytes:
+        """Show the next bytes, at least ``size`` of them unless there are fewer."""
+        while len(self._data) < size:
+            before = len(self._data)
+            if not self._pull() and len(self._data) == before:
+                break
+        return self._data
+
+    def lines(self) -> Iterator[bytes]:
+        """Hand out line after line, each with its end."""
+        while True:
+            end = self._data.find(b"\n") + 1
+            if not end:
+                before = len(self._data)
+                if self._pull() or len(self._data) > before:
+                    continue
+                end = before
+            if not end:
+                return
+            yield self._take(end)
+
+
+@dataclass(slots=True)
+class Meeting:
+    """Where a stretch hands over: to the stretch of which stripe, from which line on (its offset), and how many lines,
+    quiet and unknown ones that stretch has counted before that line.
+    """
+
+    stripe: int
+    offset: int
+    lines: int
+    quiet: int
+    unparsed: int
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What was read of a member from one stripe on. ``starts``: how many lines start in each stripe, from the first.
+
+    ``rows`` count lines from 1 where the stretch begins. ``meeting`` None: it goes to the member's end.
+    """
+
+    stripe: int
+    starts: list[int]
+    lines: int
+    quiet: int
+    unparsed: int
+    unknown: list[tuple[int, str]]
+    rows: Rows
+    meeting: Meeting | None = None
+
+
+class Books:
+    """What a process has learnt, by parser."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._books: dict[int, ShapeBook] = {}
+
+    def of(self, parser: Parser) -> ShapeBook:
+        """Give a parser's."""
+        return self._books.setdefault(id(parser), ShapeBook(parser, self.vocabulary))
+
+
+def recognised(stream: LineStream, path: str) -> tuple[Recognition, list[str]]:
+    """Recognise a member by its first lines, which stay in the stream; gives these, too."""
+    wanted = SAMPLE_BYTES
+    while True:
+        data = stream.peek(wanted)
+        whole = len(data) < wanted
+        pieces = data.split(b"\n")
+        # What stands behind the last line end is no line yet, or none at all.
+        if not whole or not pieces[-1]:
+            pieces.pop()
+        head: list[str] = []
+        size = 0
+        for piece in pieces:
+            head.append(decode(piece.rstrip(b"\r")))
+            size += len(head[-1]) + 1
+            if size >= SAMPLE_BYTES:
+                break
+        if whole or size >= SAMPLE_BYTES:
+            break
+        wanted *= 2
+    return recognise(head, path), head
+
+
+def state_behind(parser: Parser, lines: Iterable[str]) -> Hashable | None:
+    """Give the last resting state of a parser's reader over some lines; None: it has no states."""
+    reader = parser.reader()
+    if not isinstance(reader, StatefulReader):
+        return None
+    carry = reader.carry()
+    for line in lines:
+        reader.read(line)
+        resting = reader.carry()
+        carry = carry if resting is None else resting
+    return carry
+
+
+def count_lines(stream: LineStream) -> int:
+    """Count the lines that are left."""
+    count = 0
+    for block in stream.until(float("inf")):
+        count += block.count(b"\n") + (not block.endswith(b"\n"))
+    return count
+
+
+def read_stretches(
+    stream: LineStream,
+    book: ShapeBook,
+    guess: Hashable | None,
+    claim: Callable[[], int],
+    *,
+    stripe: int = STRIPE,
+    learning: bool = True,
+    keeping: bool = False,
+    watch: Callable[[Scanner, bytes], None] | None = None,
+) -> Iterator[Stretch]:
+    """Read the stripes that ``claim`` gives: each time the number of the next one that nobody has taken.
+
+    ``guess`` None: the whole member is one stretch. ``watch`` is told of each block that was read.
+    """
+    number = claim()
+    if guess is None:
+        if number == 0:
+            scanner = Scanner(book, learning=learning, keeping=keeping)
+            _read_until(scanner, stream, float("inf"), watch)
+            yield _stretch(scanner, 0, [scanner.lines], None)
+        return
+    while True:
+        stream.skip_to(number * stripe)
+        if number and not stream.peek(1):
+            return
+        # Those of the lines before the meeting are left out later.
+        scanner = Scanner(book, learning=learning, unknown_kept=UNKNOWN_KEPT if number == 0 else UNKNOWN_KEPT * 50)
+        scanner.offset = stream.at
+        if number:
+            scanner.resume(guess)
+        first, starts = number, []
+        while True:
+            before = scanner.lines
+            _read_until(scanner, stream, (number + 1) * stripe, watch)
+            starts.append(scanner.lines - before)
+            if not stream.peek(1):
+                yield _stretch(scanner, first, starts, None)
+                return
+            following = claim()
+            if following != number + 1:
+                break
+            number = following
+        meeting = _meet(scanner, stream, book.parser, guess, number + 1, stripe, watch)
+        yield _stretch(scanner, first, starts, meeting)
+        if meeting is None:
+            return
+        number = following
+
+
+def _read_until(
+    scanner: Scanner, stream: LineStream, offset: float, watch: Callable[[Scanner, bytes], None] | None
+) -> None:
+    for block in stream.until(offset):
+        scanner.read(block)
+        if watch is not None:
+            watch(scanner, block)
+
+
+def _stretch(scanner: Scanner, first: int, starts: list[int], meeting: Meeting | None) -> Stretch:
+    rows = scanner.rows()
+    return Stretch(first, starts, scanner.lines, scanner.quiet, scanner.unparsed, scanner.unknown, rows, meeting)
+
+
+class _Shadow:
+    """A reader that began at a border with a guess, and what it has counted since."""
+
+    def __init__(self, parser: Parser, guess: Hashable, stripe: int) -> None:
+        reader = parser.reader()
+        assert isinstance(reader, StatefulReader)
+        self.reader = reader
+        self.reader.resume(guess)
+        self.stripe = stripe
+        self.lines = self.quiet = self.unparsed = 0
+        self._events = False
+
+    def read(self, text: str) -> Event | Line:
+        return self.reader.read(text)
+
+    def count(self, said: Event | Line) -> None:
+        self.lines += 1
+        if isinstance(said, Event):
+            self._events = True
+        elif said is Line.UNKNOWN:
+            self.unparsed += 1
+        elif said is Line.QUIET or not self._events:
+            self.quiet += 1
+
+
+def _meet(
+    scanner: Scanner,
+    stream: LineStream,
+    parser: Parser,
+    guess: Hashable,
+    stripe_after: int,
+    stripe: int,
+    watch: Callable[[Scanner, bytes], None] | None,
+) -> Meeting | None:
+    """Read on beyond a border until the next stretch is right, or to the end; see the module's words.
+
+    Where it does not become right within a whole stripe, all the rest is read here.
+    """
+    shadow = _Shadow(parser, guess, stripe_after)
+    lines = stream.lines()
+    held: list[bytes] = []
+
+    def flush() -> None:
+        if held:
+            block = b"".join(held)
+            held.clear()
+            scanner.read(block)
+            if watch is not None:
+                watch(scanner, block)
+
+    reader: StatefulReader | None = None
+    start = stream.at
+    for line in lines:
+        if start >= (stripe_after + 1) * stripe:
+            held.append(line)
+            flush()
+            _read_until(scanner, stream, float("inf"), watch)
+            return None
+        text = decode(line.rstrip(b"\n").rstrip(b"\r"))
+        if reader is None and not held and (carry := scanner.state) is not None:
+            fresh = parser.reader()
+            assert isinstance(fresh, StatefulReader)
+            reader = fresh
+            reader.resume(carry)
+        said = shadow.read(text)
+        if reader is not None:
+            ours = reader.read(text)
+            if isinstance(ours, Event) and ours == said:
+                carry = reader.carry()
+                if carry is not None and carry == shadow.reader.carry():
+                    flush()
+                    return Meeting(stripe_after, start, shadow.lines, shadow.quiet, shadow.unparsed)
+        shadow.count(said)
+        held.append(line)
+        if reader is None and len(held) >= _STEP:
+            flush()
+        start = stream.at
+    flush()
+    return None
+
+
+def joined(stretches: Iterable[Stretch]) -> Stretch:
+    """Put a member's stretches together as if one had read all of it."""
+    known = sorted(stretches, key=lambda one: one.stripe)
+    by_stripe = {one.stripe: one for one in known}
+    counts: dict[int, int] = {}
+    for one in known:
+        counts |= {one.stripe + k: count for k, count in enumerate(one.starts)}
+    current, skipped = known[0], Meeting(0, 0, 0, 0, 0)
+    lines = quiet = unparsed = 0
+    unknown: list[tuple[int, str]] = []
+    parts: list[Rows] = []
+    while True:
+        base = sum(count for stripe, count in counts.items() if stripe < current.stripe)
+        rows = _from(current.rows, skipped.offset) if skipped.offset else current.rows
+        rows.line += np.int32(base)
+        parts.append(rows)
+        unknown += [(base + line, text) for line, text in current.unknown if line > skipped.lines]
+        lines += current.lines - skipped.lines
+        quiet += current.quiet - skipped.quiet
+        unparsed += current.unparsed - skipped.unparsed
+        if current.meeting is None:
+            break
+        skipped = current.meeting
+        current = by_stripe[skipped.stripe]
+    return Stretch(0, [lines], lines, quiet, unparsed, unknown[:UNKNOWN_KEPT], _one_behind_other(parts))
+
+
+def _from(rows: Rows, offset: int) -> Rows:
+    """Leave out the rows before an offset."""
+    first = int(np.searchsorted(rows.offset, offset))
+    kept = {name: getattr(rows, name)[first:] for name in DENSE}
+    own = [
+        {
+            name: (places[at:] - first, values[at:])
+            for name, (places, values) in columns.items()
+            for at in (int(np.searchsorted(places, first)),)
+        }
+        for columns in (rows.numbers, rows.words)
+    ]
+    return Rows(**kept, numbers=own[0], words=own[1])
+
+
+def _one_behind_other(parts: list[Rows]) -> Rows:
+    if len(parts) == 1:
+        return parts[0]
+    begins = np.cumsum([0, *(len(part) for part in parts)])
+    dense = {name: np.concatenate([getattr(part, name) for part in parts]) for name in DENSE}
+    own: list[dict[str, tuple[np.ndarray, np.ndarray]]] = []
+    for which in ("numbers", "words"):
+        gathered: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {}
+        for part, begin in zip(parts, begins, strict=False):
+            for name, (places, values) in getattr(part, which).items():
+                found = gathered.setdefault(name, ([], []))
+                found[0].append(places + begin)
+                found[1].append(values)
+        own.append({name: (np.concatenate(p), np.concatenate(v)) for name, (p, v) in gathered.items()})
+    return Rows(**dense, numbers=own[0], words=own[1])
+
+
+def stream_of(chunks: Iterable[bytes]) -> LineStream:
+    """Make the stream of a member's bytes."""
+    return LineStream(plain(chunks))
