@@ -7,11 +7,13 @@ in the order of the bundle: the table is the same whatever their number was.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import multiprocessing
 import os
 import pickle
 import signal
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -256,6 +258,23 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def keep_memory() -> None:
+    """Have the C library keep what was freed for the arrays to come, where it can be told so (glibc).
+
+    It gives large blocks back at once and asks for them again for the next array: a quarter of all time goes there.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        for parameter in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+            library.mallopt(parameter, 256 << 20)
+
+
+#: Parameters of mallopt(3).
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
 def _again(path: str) -> bool:
     """Tell whether a path can be read a second time."""
     found = Path(path or "\0")
@@ -263,6 +282,7 @@ def _again(path: str) -> bool:
 
 
 def _read_alone(paths: Sequence[str], progress: Progress | None, total: int | None, *, learning: bool) -> Reading:
+    keep_memory()
     gathered = _Gathered()
     books = Books(gathered.builder.vocabulary)
     done = 0
@@ -359,6 +379,7 @@ class _Workers:
         # Ctrl-C reaches all processes of a terminal: it is the parent's to answer it, and to end its children.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        keep_memory()
         try:
             self._walk(number, connection)
         except BrokenPipeError:

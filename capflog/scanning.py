@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capflog.digests import WIDEST, Known, digests, without_digits
+from capflog.digests import WIDEST, Known, digests, windows, without_digits
 from capflog.events import Event
 from capflog.parsing import UNKNOWN_KEPT, Frame, Idle, Line, StatefulReader, decode
 from capflog.shapes import Given, Learner, Learnt
@@ -36,6 +36,9 @@ LEARN_AFTER = 4
 
 #: How many shapes, states of the reader and waiting counts of a member are remembered.
 SHAPES_MOST, STATES_MOST, COUNTED_MOST = 20_000, 64, 50_000
+
+#: How long a line's body may be that is remembered letter by letter (bytes), and how many of them.
+_SHORT, _HOT_MOST = 16, 4
 
 #: Lines that are read one by one in another state than that of the block's look-up before they are looked up anew.
 PATIENCE = 48
@@ -62,6 +65,8 @@ class _State:
     codes: dict[int, int] = field(default_factory=dict)
     """The same as ``known``, for those who ask for one."""
     seen: Counter[int] = field(default_factory=Counter)
+    hot: list[tuple[int, np.ndarray, np.ndarray]] = field(default_factory=list)
+    """Short stamped lines that make no event and change nothing, letter by letter: length, letters, their mask."""
     named: dict[bytes, int] = field(default_factory=dict)
     seen_named: Counter[bytes] = field(default_factory=Counter)
 
@@ -173,8 +178,8 @@ class _Own:
 class _Block:
     """One block's lines as arrays."""
 
-    __slots__ = ("body", "buffer", "code", "count", "data", "device", "digest", "layout", "length", "rest", "session",
-                 "stamp", "stamped", "start", "stop")  # fmt: skip
+    __slots__ = ("body", "buffer", "code", "count", "data", "device", "digest", "layout", "length", "made", "rest",
+                 "session", "stamp", "stamped", "start", "stop")  # fmt: skip
 
     def __init__(self, data: bytes, layout: StampLayout | None) -> None:
         self.data = data
@@ -211,6 +216,8 @@ class _Block:
         self.device = np.full(self.count, -1, dtype=np.int32)
         self.session = np.full(self.count, -1, dtype=np.int32)
         self.digest = np.zeros(self.count, dtype=np.uint64)
+        #: Values that are made of pieces of lines: (line, names, values).
+        self.made: list[tuple[int, tuple[str, ...], tuple[str | int, ...]]] = []
 
     def line(self, at: int) -> bytes:
         return self.data[self.start[at] : self.stop[at]]
@@ -308,11 +315,26 @@ class Scanner:
         if idle is not None:
             block.code[idle.lines(block.buffer, block.start[at:], block.stop[at:]) + at] = 0
         todo = np.flatnonzero(block.code[at:] == _UNREAD) + at
+        if state is not None and state.hot:
+            todo = self._pass_over(block, todo, state)
         new = todo[block.digest[todo] == 0]
         if len(new):
             self._digest(block, new)
         if state is not None:
             self._ask(block, todo, state)
+
+    @staticmethod
+    def _pass_over(block: _Block, todo: np.ndarray, state: _State) -> np.ndarray:
+        """Leave out the short lines that come most often and say nothing."""
+        begins = windows(block.buffer, _SHORT)[block.body[todo]].view(np.uint64)
+        first, second = begins[:, 0], begins[:, 1]
+        stamped, length = block.stamped[todo], block.stop[todo] - block.body[todo]
+        hit = np.zeros(len(todo), dtype=bool)
+        for size, letters, mask in state.hot:
+            hit |= (length == size) & (first & mask[0] == letters[0]) & (second & mask[1] == letters[1])
+        hit &= stamped
+        block.code[todo[hit]] = 0
+        return todo[~hit]
 
     def _digest(self, block: _Block, todo: np.ndarray) -> None:
         """Find the digests of lines, and the frames that they begin with."""
@@ -331,21 +353,21 @@ class Scanner:
         """Find the frames with a session or a name in them that bodies begin with; the rest is behind them."""
         longest = max(len(frame.before) for frame in self._frames)
         size = -(-longest // 8) * 8
-        windows = np.lib.stride_tricks.sliding_window_view(block.buffer, size)[block.body[todo]].view(np.uint64)
+        begins = windows(block.buffer, size)[block.body[todo]].view(np.uint64)
         for number, frame in enumerate(self._frames, start=1):
             begin = np.frombuffer(frame.before.ljust(size, b"\0"), dtype=np.uint64)
             mask = np.frombuffer((b"\xff" * len(frame.before)).ljust(size, b"\0"), dtype=np.uint64)
             fits = np.ones(len(todo), dtype=bool)
             for column in range(size // 8):
                 if mask[column]:
-                    fits &= windows[:, column] & mask[column] == begin[column]
+                    fits &= begins[:, column] & mask[column] == begin[column]
             lines = todo[fits]
             if len(lines):
                 self._frame_of(block, lines, frame, np.uint64(number << 48), seed)
 
     def _frame_of(self, block: _Block, lines: np.ndarray, frame: Frame, mark: np.uint64, seed: np.ndarray) -> None:
         at = block.body[lines] + len(frame.before)
-        window = np.lib.stride_tricks.sliding_window_view(block.buffer, 48)[at]
+        window = windows(block.buffer, 48)[at]
         ends = window == frame.close
         sessions = np.full(len(lines), -1, dtype=np.int32)
         good = np.ones(len(lines), dtype=bool)
@@ -497,13 +519,18 @@ class Scanner:
                 return
         self._by_reader(block, at, slow)
 
-    def _derive(self, block: _Block, at: int, learnt: Learnt) -> bool:
-        """Tell whether the values that are made of pieces of this line can be made."""
+    @staticmethod
+    def _derive(block: _Block, at: int, learnt: Learnt) -> bool:
+        """Make the values that are made of pieces of this line; False: they cannot be made."""
         rest = int(block.rest[at])
-        return all(
-            one.make(block.data[rest + start : rest + stop].decode("ascii")) is not None
-            for one, start, stop in learnt.derived
-        )
+        made = []
+        for one, start, stop in learnt.derived:
+            values = one.make(block.data[rest + start : rest + stop].decode("ascii"))
+            if values is None:
+                return False
+            made.append((at, one.names, values))
+        block.made += made
+        return True
 
     def _by_reader(self, block: _Block, at: int, slow: list[tuple[int, Event | Line]]) -> None:
         reader, state = self._stateful, self._state
@@ -623,6 +650,8 @@ class Scanner:
             if entry.parts is not None and entry.fixed == learnt.fixed:
                 entry.parts[self._piece(block, at, entry)] = self.book.entry(learnt, state)
             return
+        if learnt.line is Line.QUIET and learnt.after == state.carry:
+            self._heat(block, at, state)
         if not learnt.fixed:
             self._know(state, digest, self.book.entry(learnt, state))
             return
@@ -630,6 +659,14 @@ class Scanner:
         assert entry.parts is not None
         entry.parts[self._piece(block, at, entry)] = self.book.entry(learnt, state)
         self._know(state, digest, self.book.add(entry))
+
+    @staticmethod
+    def _heat(block: _Block, at: int, state: _State) -> None:
+        """Remember a short line by its letters."""
+        body = block.data[block.body[at] : block.stop[at]]
+        if len(state.hot) < _HOT_MOST and block.stamped[at] and len(body) <= _SHORT:
+            mask = np.frombuffer((b"\xff" * len(body)).ljust(_SHORT, b"\0"), dtype=np.uint64)
+            state.hot.append((len(body), np.frombuffer(body.ljust(_SHORT, b"\0"), dtype=np.uint64), mask))
 
     @staticmethod
     def _know(state: _State, digest: int, code: int) -> None:
@@ -698,9 +735,10 @@ class Scanner:
 
     def _values(self, block: _Block, rows: np.ndarray) -> None:
         """Read the values that differ from line to line where they stand."""
-        code = block.code[rows]
+        # The first entry has no values: it stands for the lines that are in no table.
+        code = np.maximum(block.code[rows], 0)
         for name, (starts, lengths) in self.book.table("places").items():  # type: ignore[attr-defined]
-            begin = np.where(code >= 0, starts[np.maximum(code, 0)], -1)
+            begin = starts[code]
             own = np.flatnonzero(begin >= 0)
             if not len(own):
                 continue
@@ -711,14 +749,10 @@ class Scanner:
             else:
                 values = self.vocabulary.of(name).codes(block.buffer, at, length)
             self._put(name, own + self._count, values)
-        derived = np.flatnonzero((code >= 0) & self.book.table("derived")[np.maximum(code, 0)])
-        for k in derived.tolist():
-            learnt = self.book.entries[code[k]].learnt
-            rest = int(block.rest[rows[k]])
-            for one, start, stop in learnt.derived if learnt is not None else ():
-                made = one.make(block.data[rest + start : rest + stop].decode("ascii"))
-                for name, value in zip(one.names, made or (), strict=True):
-                    self._late_value(name, self._count + k, value)
+        for at, names, made in block.made:
+            row = self._count + int(np.searchsorted(rows, at))
+            for name, value in zip(names, made, strict=True):
+                self._late_value(name, row, value)
 
     def _put(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
         own = self._own.setdefault(name, _Own())
@@ -726,7 +760,9 @@ class Scanner:
         own.values.append(values.astype(np.int64))
 
     def _late_value(self, name: str, row: int, value: str | int) -> None:
-        own = self._own.setdefault(name, _Own())
+        own = self._own.get(name)
+        if own is None:
+            own = self._own[name] = _Own()
         own.late_rows.append(row)
         if name in NUMBERS:
             own.late_values.append(int(value))

@@ -113,7 +113,7 @@ class Learner:
         kin = (before, given.lead, bool(stamps), _RUN.sub("0", given.rest))
         if (model := self._models.get(kin)) is not None:
             learnt = _moved(*model, runs)
-            if self._holds(learnt, given, before, runs, stamps):
+            if self._holds(learnt, given, before, runs, stamps[:1]):
                 return learnt
         found = self._learn(given, before, stamps, runs)
         if found is not None and len(self._models) < _MODELS_MOST:
@@ -185,7 +185,7 @@ class Learner:
                 size = stop - start
                 digits = self._digits(size) if sign == "?" else sign * size if sign == "9" else sign[-size:].zfill(size)
                 rest = rest[:start] + digits + rest[stop:]
-            found.append(replace(given, rest=rest))
+            found.append(Given(given.stamp, given.lead, rest, given.session, given.name))
         return found
 
     def _digits(self, count: int) -> str:
@@ -283,12 +283,12 @@ class Learner:
         timed = [run for run in runs if _within(run, made_of)]
         tests = [given, *self._variations(given, free)] if free else [given]
         if timed:
-            tests += [test for base in tests[:3] for test in self._variations(base, timed, make=("1", "2", "10", "11"))]
+            tests += self._variations(tests[-1], timed, make=("1", "2", "10", "11"))
         if "{name}" in given.lead or HOLE in given.rest:
             sessions = _SESSIONS if "{session}" in given.lead else (given.session,) * len(_NAMES)
             tests += [
                 replace(test, name=name, session=session)
-                for test in tests[:3]
+                for test in tests[:2]
                 for name, session in zip(_NAMES, (*sessions, sessions[0]), strict=False)
             ]
         tests += [replace(tests[-1], stamp=stamp) for stamp, _ in stamps]

@@ -7,8 +7,8 @@ from datetime import date
 from functools import lru_cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
+from capflog.digests import windows
 from capflog.table import NONE
 
 _DAY_MS = 86_400_000
@@ -45,7 +45,7 @@ class StampLayout:
         The buffer must go on for a stamp's width behind the last start. A stamp that is no time is none.
         """
         form = self.form
-        window = sliding_window_view(buffer, len(form))[starts]
+        window = windows(buffer, len(form))[starts]
         if not len(starts):
             return np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
         digits = np.array([letter in "YMDhmsf" for letter in form])

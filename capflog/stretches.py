@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: How many bytes a stripe has, and from which size on a member is cut into them.
 STRIPE, STRIPED_FROM = 8 << 20, 64 << 20
 
+#: How many bytes are read as one block, at least: arrays of a block's lines fit the processor's cache.
+BLOCK = 1 << 20
+
 #: How many lines are read at once while a reader beyond its border waits for the end of a record.
 _STEP = 32
 
@@ -43,11 +46,13 @@ class LineStream:
         self.at = 0
 
     def _pull(self) -> bool:
-        """Get more, up to a line's end; False: there is no more."""
+        """Get more, about a block of it and up to a line's end; False: there is no more."""
         pieces = [self._data]
+        size = len(self._data)
         for piece in self._pieces:
             pieces.append(piece)
-            if b"\n" in piece:
+            size += len(piece)
+            if size >= BLOCK and b"\n" in piece:
                 break
         else:
             self._data = b"".join(pieces)
