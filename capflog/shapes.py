@@ -4,7 +4,8 @@ Millions of lines of a log are alike but for their numbers and a phone's name. A
 the shape is remembered: what all such lines have alike, and which bytes of a line are which value. Nothing about the
 log is known here: a line is read again with other numbers and another name in place of its own, and what changes tells
 which value comes from where. What does not change as it should is part of the shape, so that another number there is
-another shape; where even that does not explain the reading, the line has no shape and is always read by the parser.
+another shape; so are digits within a word. Where even that does not explain the reading, the line has no shape and is
+always read by the parser.
 """
 
 from __future__ import annotations
@@ -142,6 +143,9 @@ class Learner:
         for run in runs:
             if _within(run, made_of):
                 continue
+            if _of_word(given.rest, run):
+                fixed.append(run)
+                continue
             found = self._effect(given, before, base, run)
             if found is None or any(places.get(name, place) != place for name, place in found.items()):
                 fixed.append(run)
@@ -164,6 +168,9 @@ class Learner:
         assert not isinstance(base.said, Event)
         fixed: list[tuple[int, int]] = []
         for run in runs:
+            if _of_word(given.rest, run):
+                fixed.append(run)
+                continue
             for other in self._variations(given, [run]):
                 read = self._read(other, before)
                 if read.said is not base.said or read.after != base.after:
@@ -305,8 +312,7 @@ class Learner:
         shape = learnt.event
         if shape is None or said.kind != shape.kind or said.level != shape.level:
             return False
-        stamp = told.get(test.stamp)
-        if stamp is not None and said.stamp != (stamp if learnt.stamped else None):
+        if said.stamp != (told.get(test.stamp) if learnt.stamped else None):
             return False
         if (said.device, said.session) != (
             test.name if learnt.named else None,
@@ -339,6 +345,12 @@ def _moved(learnt: Learnt, before: Sequence[tuple[int, int]], runs: Sequence[tup
         derived=tuple((one, moved(start), moved(stop)) for one, start, stop in learnt.derived),
         fixed=tuple((moved(start), moved(stop)) for start, stop in learnt.fixed),
     )
+
+
+def _of_word(rest: str, run: tuple[int, int]) -> bool:
+    """Tell whether digits are part of a word (X509, PKCS10): there a grammar may mean just these."""
+    before, after = rest[run[0] - 1 : run[0]], rest[run[1] : run[1] + 1]
+    return before.isalpha() or before == "_" or after.isalpha() or after == "_"
 
 
 def _within(run: tuple[int, int], pieces: Sequence[tuple[int, int]]) -> bool:
