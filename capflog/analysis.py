@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 import numpy as np
 
 from capflog.attempts import find_attempts, unroll
-from capflog.bundle import BundleError, Damage, Damaged, Refused, name_of, open_bundle
+from capflog.bundle import BundleError, Damage, Damaged, Refused, name_of, open_bundle, text_size
 from capflog.clocks import Alignment, align
 from capflog.dates import Dated
 from capflog.diagnosis import Diagnosis, Facts, diagnose, when
@@ -21,6 +21,7 @@ from capflog.enrollments import Joined, join
 from capflog.gaps import gaps_of
 from capflog.model import Enrollment, Member, Record, Report, ServiceStart
 from capflog.parsing import KNOWN_LOGS, parse
+from capflog.progress import SILENT, Progress
 from capflog.rulebook import Rulebook, builtin
 from capflog.starts import Start, find_starts
 from capflog.steps import Columns, is_fault, last_step, next_step, steps_done
@@ -28,7 +29,7 @@ from capflog.story import Story
 from capflog.table import NONE, TableBuilder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     import pandas as pd
@@ -66,21 +67,32 @@ class Analysis:
         return self.events.frame()
 
 
-def analyze(paths: Sequence[str], stdin: BinaryIO | None = None, rulebook: Rulebook | None = None) -> Analysis:
-    """Read bundles, correlate what their logs say, find the causes.
+def analyze(
+    paths: Sequence[str],
+    stdin: BinaryIO | None = None,
+    rulebook: Rulebook | None = None,
+    progress: Progress = SILENT,
+) -> Analysis:
+    """Read bundles, correlate what their logs say, find the causes; ``progress`` is told how far that has come.
 
     Raises :class:`capflog.bundle.BundleError` where nothing could be read that is a log.
     """
-    return analyze_members(name_of(paths), open_bundle(paths, stdin), rulebook)
+    total = None if progress is SILENT else text_size(paths)
+    return analyze_members(name_of(paths), open_bundle(paths, stdin), rulebook, progress, total)
 
 
 def analyze_members(
-    name: str, stored: Iterable[Stored | Refused | Damage], rulebook: Rulebook | None = None
+    name: str,
+    stored: Iterable[Stored | Refused | Damage],
+    rulebook: Rulebook | None = None,
+    progress: Progress = SILENT,
+    total: int | None = None,
 ) -> Analysis:
-    """Analyze the members of a bundle of that name: the way of the data, step by step."""
-    members, builder, dated = read_members(stored)
+    """Analyze the members of a bundle of that name, ``total`` bytes: the way of the data, step by step."""
+    members, builder, dated = read_members(stored, progress, total)
     if not any(member.source for member in members):
         raise BundleError(_no_log(name, members))
+    progress.stage(f"correlating {sum(member.events for member in members):,} events")
     table = builder.table()
     # The table has all of it: what it was made of would only be missing later on.
     del builder
@@ -96,13 +108,20 @@ def analyze_members(
 
 
 def read_members(
-    stored: Iterable[Stored | Refused | Damage],
+    stored: Iterable[Stored | Refused | Damage], progress: Progress = SILENT, total: int | None = None
 ) -> tuple[list[Member], TableBuilder, dict[str, Dated]]:
     """Parse each member of a bundle; what cannot be read becomes a member with its reason."""
     members: list[Member] = []
     builder = TableBuilder()
     dated: dict[str, Dated] = {}
     seen: dict[tuple[str, bytes], str] = {}
+    done = 0
+
+    def took(count: int) -> None:
+        nonlocal done
+        done += count
+        progress.reading(done, total)
+
     for item in stored:
         if isinstance(item, Refused):
             members.append(Member(item.name, None, item.status, item.reason))
@@ -110,7 +129,7 @@ def read_members(
         if isinstance(item, Damage):
             members.append(Member(item.name, None, "partial", item.reason))
             continue
-        chunks = _Watched(item)
+        chunks = _Watched(item, took)
         parsed = parse(chunks, item.name)
         if parsed.parser is None:
             if chunks.damage is not None:
@@ -148,8 +167,9 @@ def read_members(
 class _Watched:
     """A member's bytes that end quietly where they are damaged, and remember why."""
 
-    def __init__(self, member: Stored) -> None:
+    def __init__(self, member: Stored, took: Callable[[int], None]) -> None:
         self._member = member
+        self._took = took
         self.damage: str | None = None
         self.digest = hashlib.blake2b(digest_size=16)
 
@@ -157,6 +177,7 @@ class _Watched:
         try:
             for chunk in self._member.chunks():
                 self.digest.update(chunk)
+                self._took(len(chunk))
                 yield chunk
         except Damaged as damage:
             self.damage = str(damage)
