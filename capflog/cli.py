@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from capflog import __version__
+from capflog.stopping import stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,7 @@ def main() -> NoReturn:
         _say("there is not enough memory for this bundle")
         status = UNUSABLE
     except Exception as error:
-        if os.environ.get("CAPFLOG_DEBUG"):
+        if os.environ.get("CAPFLOG_DEBUG") or stopped():
             raise
         _say(f"a fault of capflog's own: {type(error).__name__}: {error} (CAPFLOG_DEBUG=1 shows where)")
         status = UNUSABLE
