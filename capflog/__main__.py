@@ -1,6 +1,26 @@
-"""``python -m capflog`` is the command ``capflog``."""
+"""The command ``capflog``, which ``python -m capflog`` is too."""
 
-from capflog.cli import main
+from __future__ import annotations
+
+from capflog.stopping import Stopped, end, listen, settle, stopped
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it in one line, wherever it is."""
+    try:
+        try:
+            listen()
+            from capflog.cli import main as command  # noqa: PLC0415  (what it loads is to be interruptible)
+
+            command()
+        finally:
+            settle()
+            # Whatever came out of it: libraries may make something else of a signal that comes while they load.
+            if stopped():
+                end()
+    except Stopped:
+        end()
+
 
 if __name__ == "__main__":
     main()

@@ -19,6 +19,7 @@ from capflog.enrollments import Joined, join
 from capflog.gaps import gaps_of
 from capflog.model import Enrollment, Member, Record, Report, ServiceStart
 from capflog.parsing import KNOWN_LOGS
+from capflog.progress import SILENT, Progress
 from capflog.reading import Reading, Stored, read_bundle, read_stored
 from capflog.rulebook import Rulebook, builtin
 from capflog.starts import Start, find_starts
@@ -56,17 +57,18 @@ def analyze(
     paths: Sequence[str],
     stdin: BinaryIO | None = None,
     rulebook: Rulebook | None = None,
+    progress: Progress = SILENT,
     *,
     processes: int | None = None,
     learning: bool = True,
 ) -> Analysis:
-    """Read bundles, correlate what their logs say, find the causes.
+    """Read bundles, correlate what their logs say, find the causes; ``progress`` is told how far that has come.
 
     ``processes``: how many read (None: as many as serve). ``learning`` False: the parsers are asked for every line; the
     result is the same. Raises :class:`capflog.bundle.BundleError` where nothing could be read that is a log.
     """
-    reading = read_bundle(paths, stdin, processes=processes, learning=learning)
-    return analyze_reading(name_of(paths), reading, rulebook)
+    reading = read_bundle(paths, stdin, progress, processes=processes, learning=learning)
+    return analyze_reading(name_of(paths), reading, rulebook, progress)
 
 
 def analyze_members(
@@ -76,11 +78,14 @@ def analyze_members(
     return analyze_reading(name, read_stored(stored), rulebook)
 
 
-def analyze_reading(name: str, reading: Reading, rulebook: Rulebook | None = None) -> Analysis:
+def analyze_reading(
+    name: str, reading: Reading, rulebook: Rulebook | None = None, progress: Progress = SILENT
+) -> Analysis:
     """Analyze what was read of a bundle of that name: the way of the data, step by step."""
     members, table, dated = reading.members, reading.table, reading.dated
     if not any(member.source for member in members):
         raise BundleError(_no_log(name, members))
+    progress.stage(f"correlating {len(table):,} events")
     trace = unroll(table)
     attempts = find_attempts(table, trace)
     starts = find_starts(table)

@@ -13,7 +13,7 @@ import stat
 import struct
 import tarfile
 import zipfile
-import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -25,11 +25,11 @@ from capflog.streams import (
     WRONG_CRC,
     Damaged,
     Stream,
+    crc32,
     cut,
     expand,
     inflate,
     part_of,
-    range_of,
 )
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def untar(stream: Stream) -> Iterator[Entry]:
         end = stream.at + _in_blocks(size)
         if not header.isdir():
             name = records.get("GNU.sparse.name") or records.get("path") or header.name
-            yield Entry(name, Stream(part_of(stream, size)), modified, False, size, refusal)
+            yield Entry(name, stream.part(size), modified, False, size, refusal)
         stream.skip(end - stream.at)
         short = stream.at < end
     if faults:
@@ -303,7 +303,7 @@ def _checked(pieces: Iterator[bytes], crc: int, size: int) -> Iterator[bytes]:
     made = actual = 0
     for piece in pieces:
         made += len(piece)
-        actual = zlib.crc32(piece, actual)
+        actual = crc32(piece, actual)
         yield piece
     if actual != crc:
         raise Damaged(WRONG_CRC)
@@ -333,7 +333,7 @@ def unzip(file: BinaryIO, infos: Iterable[zipfile.ZipInfo]) -> Iterator[Entry]:
     the data before a damaged place.
     """
 
-    def content(info: zipfile.ZipInfo) -> Iterator[bytes]:
+    def place(info: zipfile.ZipInfo) -> int:
         try:
             file.seek(info.header_offset)
             head = file.read(_LOCAL_HEADER.size)
@@ -341,11 +341,20 @@ def unzip(file: BinaryIO, infos: Iterable[zipfile.ZipInfo]) -> Iterator[Entry]:
             head = b""
         if len(head) < _LOCAL_HEADER.size or head[:4] != LOCAL:
             raise Damaged("damaged: no member stands where the archive's directory says")
-        *_, name_length, extra_length = _LOCAL_HEADER.unpack(head)
-        start = info.header_offset + len(head) + name_length + extra_length
-        raw = Stream(range_of(file, start, info.compress_size))
+        name_length, extra_length = struct.unpack_from("<HH", head, 26)
+        return int(info.header_offset + len(head) + name_length + extra_length)
+
+    def content(info: zipfile.ZipInfo) -> Iterator[bytes]:
+        raw = Stream.over(file, place(info), info.compress_size)
         pieces = _expanded(raw, info.compress_type, info.flag_bits, info.file_size)
         yield from _checked(pieces, info.CRC, info.file_size)
+
+    def body(info: zipfile.ZipInfo) -> Stream:
+        stream = Stream(content(info))
+        if info.compress_type == zipfile.ZIP_STORED:
+            with suppress(Damaged, OSError):
+                stream.place = file, place(info), info.compress_size
+        return stream
 
     for info in infos:
         name = info.filename.replace("\\", "/")
@@ -354,7 +363,7 @@ def unzip(file: BinaryIO, infos: Iterable[zipfile.ZipInfo]) -> Iterator[Entry]:
         modified, is_local = _zip_time(info.date_time, _extras(info.extra))
         mode = info.external_attr >> 16 if info.create_system == 3 else 0
         refusal = _zip_refusal(info.flag_bits, info.compress_type, mode)
-        yield Entry(name, Stream(content(info)), modified, is_local, info.file_size, refusal)
+        yield Entry(name, body(info), modified, is_local, info.file_size, refusal)
 
 
 def _plausible(header: bytes) -> bool:
@@ -399,7 +408,7 @@ def _stored_until_descriptor(stream: Stream) -> Iterator[bytes]:
                 break
         if not found:
             at = len(window) if last else READ - 24
-        crc = zlib.crc32(window[:at], crc)
+        crc = crc32(window[:at], crc)
         size += at
         stream.skip(at + found)
         yield window[:at]
@@ -490,7 +499,7 @@ def _forward(stream: Stream) -> Iterator[Entry]:
             return
         actual = made = 0
         for piece in pieces:
-            actual = zlib.crc32(piece, actual)
+            actual = crc32(piece, actual)
             made += len(piece)
             yield piece
         if bounded:

@@ -25,26 +25,40 @@ from capflog.archives import (
     unzip_forwards,
     zip_directory,
 )
-from capflog.forms import HEAD, form_of, is_program, no_log, unread_form
+from capflog.forms import HEAD, form_of, is_program, no_log, text_size, unread_form
 from capflog.streams import (
     CHUNK,
     COMPRESSED,
-    READ,
     Damaged,
     Stream,
     decompress,
     gzip_time,
     pieces_of,
-    range_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-__all__ = ["BundleError", "Damage", "Damaged", "Item", "Limits", "Member", "Refused", "name_of", "open_bundle"]
+__all__ = [
+    "BundleError",
+    "Damage",
+    "Damaged",
+    "Item",
+    "Limits",
+    "Member",
+    "Refused",
+    "name_of",
+    "open_bundle",
+    "text_size",
+]
 
 GIB = 1 << 30
+
+_ONCE = "a member is read once, and before the next one is asked for"
+
+#: Smaller pieces of a member are joined up to this size, in bytes.
+ENOUGH = 512 * 1024
 
 
 @dataclass(slots=True)
@@ -91,6 +105,8 @@ class Member:
     ``name``: its path inside the bundle, '/' between parts, as stored: hostile text. ``modified``: UTC, of a gzip file
     what its header says; a naive wall-clock time of an unknown zone where ``modified_is_local`` (a zip's DOS time);
     None where nothing tells it. ``size``: in bytes as stored (of a gzip file: compressed), None where it is not known.
+    ``number``: how many items of any kind the walk has yielded before it; with ``name`` the same in every walk of an
+    unchanged bundle, whichever members are read (as long as no limit of the whole bundle is reached).
     """
 
     name: str
@@ -99,6 +115,7 @@ class Member:
     size: int | None
     _stream: Stream | None = field(repr=False)
     _walk: _Walk = field(repr=False)
+    number: int = 0
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the member's bytes, unpacked, in pieces of 1 byte to 1 MiB; once, before the next member is asked for.
@@ -107,8 +124,24 @@ class Member:
         """
         stream, self._stream = self._stream, None
         if stream is None:
-            raise RuntimeError("a member is read once, and before the next one is asked for")
+            raise RuntimeError(_ONCE)
         return self._walk.read(stream)
+
+    def read_from(self, offset: int) -> Iterator[bytes]:
+        """Yield the same bytes from an offset on (of the unpacked content); nothing if the member is not so long.
+
+        The first piece is a small one, for who wants a line. A plain file, or what is stored in an archive as it is, is
+        positioned there; else what stands before is read and dropped. It may be called again before the next member is
+        asked for, which ends what was yielded before: with an offset not before the end of the last piece, or with any
+        where the member can be positioned. Raises RuntimeError where it cannot, and Damaged as chunks() does, though no
+        CRC is checked where it is positioned.
+        """
+        stream = self._stream
+        if stream is None:
+            raise RuntimeError(_ONCE)
+        if offset < stream.at and stream.place is None:
+            raise RuntimeError(f"byte {offset} was passed already, and this member cannot be read backwards")
+        return self._walk.read_from(stream, offset)
 
 
 Item = Member | Refused | Damage
@@ -193,25 +226,34 @@ class _Walk:
         self._names[own] = 1
         return own
 
-    def read(self, stream: Stream) -> Iterator[bytes]:
-        """Yield a member's bytes, small pieces joined, up to the limits; see Member.chunks."""
+    def read_from(self, stream: Stream, offset: int) -> Iterator[bytes]:
+        """Yield a member's bytes from an offset on; see Member.read_from."""
+        if not stream.to(offset):
+            stream.skip(offset - stream.at)
+        yield from self.read(stream, enough=1)
+
+    def read(self, stream: Stream, enough: int = ENOUGH) -> Iterator[bytes]:
+        """Yield a member's bytes, small pieces joined up to ``enough``, as far as limits allow; see Member.chunks."""
         limits = self.limits
         pieces: list[bytes] = []
-        gathered = taken = 0
+        gathered, taken = 0, stream.at
         fault: str | None = None
-        while fault is None and (piece := stream.some(CHUNK - gathered)):
+        while fault is None and (piece := stream.some()):
             in_member, in_all = limits.member_bytes - taken, limits.total_bytes - self._handed
             if len(piece) > min(in_member, in_all):
-                piece = piece[: min(in_member, in_all)]
+                piece = piece[: max(min(in_member, in_all), 0)]
                 most, where = (
                     (limits.total_bytes, "in all") if in_all < in_member else (limits.member_bytes, "in one member")
                 )
                 fault = f"over a limit: more than {_amount(most)} {where}; the rest was not read"
             taken += len(piece)
             self._handed += len(piece)
+            if gathered + len(piece) > CHUNK:
+                yield b"".join(pieces)
+                pieces, gathered = [], 0
             gathered += len(piece)
             pieces.append(piece)
-            if gathered >= READ:
+            if gathered >= enough:
                 yield b"".join(pieces)
                 pieces, gathered = [], 0
         if gathered:
@@ -302,7 +344,7 @@ class _Walk:
         try:
             infos = zip_directory(file)
         except DirectoryError as error:
-            entries = unzip_forwards(Stream(range_of(file)))
+            entries = unzip_forwards(Stream.over(file))
             why = f"its directory is of no use ({error}); its members were read one after another"
         else:
             if any(info.filename == "[Content_Types].xml" for info in infos):
@@ -377,7 +419,7 @@ class _Walk:
                 yield from self._entry(name, entry, 0)
                 continue
             with file:
-                entry = Entry(name, Stream(range_of(file)), moment(found.st_mtime), False, found.st_size)
+                entry = Entry(name, Stream.over(file), moment(found.st_mtime), False, found.st_size)
                 yield from self._entry(name, entry, 0, file)
         if empty:
             raise _RefusalError("the folder is empty", "unreadable")
@@ -393,7 +435,7 @@ class _Walk:
                 stdin = None
             if stdin is None:
                 raise _RefusalError("there is no standard input", "unreadable")
-            entry.body = Stream(range_of(stdin) if positioned else pieces_of(stdin))
+            entry.body = Stream.over(stdin) if positioned else Stream(pieces_of(stdin))
             if not entry.body.peek(1) and not entry.body.damage:
                 raise _RefusalError("standard input is empty", "unreadable")
             yield from self._open(label, inner, entry, 0, file=stdin if positioned else None, top=True)
@@ -412,7 +454,7 @@ class _Walk:
             return
         with file:
             if stat.S_ISREG(kind):
-                entry = Entry(label, Stream(range_of(file)), moment(found.st_mtime), False, found.st_size)
+                entry = Entry(label, Stream.over(file), moment(found.st_mtime), False, found.st_size)
                 yield from self._open(label, inner, entry, 0, file=file, top=True)
             else:
                 entry.body = Stream(pieces_of(file))
@@ -462,6 +504,7 @@ def open_bundle(paths: Sequence[str], stdin: BinaryIO | None, limits: Limits | N
     alone = len(paths) == 1
     failed: list[tuple[str, str, _RefusalError]] = []
     opened = False
+    number = 0
     try:
         for path, last in zip(paths, labels, strict=True):
             label = last if often[last] == 1 or not path else _tidy(Path(path).as_posix())
@@ -471,10 +514,15 @@ def open_bundle(paths: Sequence[str], stdin: BinaryIO | None, limits: Limits | N
                         opened = True
                         for _, name, refusal in failed:
                             yield walk.refused(name, refusal)
+                            number += 1
+                    if isinstance(item, Member):
+                        item.number = number
                     yield item
+                    number += 1
             except _RefusalError as refusal:
                 if opened:
                     yield walk.refused(label, refusal)
+                    number += 1
                 else:
                     failed.append((path, label, refusal))
     except _EnoughError as enough:

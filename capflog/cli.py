@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from capflog import __version__
+from capflog.stopping import stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from capflog.analysis import Analysis
     from capflog.model import Report, Timeline
+    from capflog.progress import Progress
     from capflog.rulebook import Rule, Rulebook
 
 #: Exit statuses: done; a finding fails the gate; nothing could be read, or a wrong call.
@@ -27,6 +30,7 @@ OK, FAILED, UNUSABLE = 0, 1, 2
 PIPED_WIDTH = 80
 
 _bundles = click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True)
+_quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress on standard error.")
 
 
 def _store_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,7 +86,7 @@ def main() -> NoReturn:
         _say("there is not enough memory for this bundle")
         status = UNUSABLE
     except Exception as error:
-        if os.environ.get("CAPFLOG_DEBUG"):
+        if os.environ.get("CAPFLOG_DEBUG") or stopped():
             raise
         _say(f"a fault of capflog's own: {type(error).__name__}: {error} (CAPFLOG_DEBUG=1 shows where)")
         status = UNUSABLE
@@ -137,7 +141,7 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _analyze(bundles: Sequence[str]) -> Analysis:
+def _analyze(bundles: Sequence[str], progress: Progress) -> Analysis:
     from capflog.analysis import analyze  # noqa: PLC0415  (pandas is behind it)
     from capflog.bundle import BundleError  # noqa: PLC0415
 
@@ -145,8 +149,9 @@ def _analyze(bundles: Sequence[str]) -> Analysis:
     # An analysis makes millions of objects and drops none before it ends: looking for cycles among them is in vain.
     gc.disable()
     try:
-        return analyze(bundles, sys.stdin.buffer if "-" in bundles else None, rulebook)
+        return analyze(bundles, sys.stdin.buffer if "-" in bundles else None, rulebook, progress)
     except BundleError as error:
+        progress.close()
         _stop(str(error))
 
 
@@ -159,12 +164,30 @@ def _rulebook() -> Rulebook:
     return book
 
 
-def _analyzed(bundles: Sequence[str], store: Path | None, *, keep: bool) -> Analysis:
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    """Show progress on standard error while something is done; nothing of it stays."""
+    from capflog.progress import progress_on  # noqa: PLC0415
+
+    progress = progress_on(quiet=quiet)
+    try:
+        yield progress
+    finally:
+        progress.close()
+
+
+def _analyzed(bundles: Sequence[str], store: Path | None, *, keep: bool, quiet: bool) -> Analysis:
     """Analyze, tell what is damaged, and keep it."""
-    analysis = _analyze(bundles)
-    _damage(analysis.report)
+    with _progress(quiet) as progress:
+        analysis = _analyze(bundles, progress)
+        progress.close()
+        _damage(analysis.report)
+        if keep:
+            progress.stage("keeping the analysis")
+            notices = _keep(analysis, store)
     if keep:
-        _keep(analysis, store)
+        for notice in notices:
+            _say(notice)
     return analysis
 
 
@@ -175,8 +198,11 @@ def _damage(report: Report) -> None:
             _say(f"{member.member}: {member.reason}")
 
 
-def _keep(analysis: Analysis, store: Path | None) -> None:
-    """Keep an analysis in the store; a store that cannot be used costs a line, not the analysis."""
+def _keep(analysis: Analysis, store: Path | None) -> list[str]:
+    """Keep an analysis in the store and return what is to be told of that.
+
+    A store that cannot be used costs a line, not the analysis.
+    """
     from capflog.reports import json as json_report  # noqa: PLC0415
     from capflog.store import Store, StoreProblem  # noqa: PLC0415
     from capflog.timelines import timelines  # noqa: PLC0415
@@ -184,18 +210,17 @@ def _keep(analysis: Analysis, store: Path | None) -> None:
     try:
         with Store.open(store, create=True) as kept:
             kept.save(json_report.dumps(analysis.report), analysis.report.bundle, timelines(analysis))
-            notices = kept.notices
+            return list(kept.notices)
     except StoreProblem as problem:
-        notices = [f"this analysis is not kept: {problem}"]
-    for notice in notices:
-        _say(notice)
+        return [f"this analysis is not kept: {problem}"]
 
 
 @cli.command()
 @_bundles
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_quiet
 @_store_options
-def analyze(bundles: tuple[str, ...], form: str, store: Path | None, no_store: bool) -> None:
+def analyze(bundles: tuple[str, ...], form: str, quiet: bool, store: Path | None, no_store: bool) -> None:
     """Read BUNDLE and tell what is wrong, why, the lines that prove it, and what to do.
 
     \b
@@ -203,7 +228,7 @@ def analyze(bundles: tuple[str, ...], form: str, store: Path | None, no_store: b
       capflog analyze capf00000001.txt.gz nginx00000001.txt u_ex190116.log
       ssh host cat bundle.tar.gz | capflog analyze - --format json
     """
-    analysis = _analyzed(bundles, store, keep=not no_store)
+    analysis = _analyzed(bundles, store, keep=not no_store, quiet=quiet)
     report = analysis.report
     if form == "json":
         from capflog.reports import json as json_report  # noqa: PLC0415
@@ -225,14 +250,15 @@ def analyze(bundles: tuple[str, ...], form: str, store: Path | None, no_store: b
     show_default=True,
     help="The least severe finding that fails the gate.",
 )
+@_quiet
 @_store_options
-def check(bundles: tuple[str, ...], form: str, fail_on: str, store: Path | None, no_store: bool) -> None:
+def check(bundles: tuple[str, ...], form: str, fail_on: str, quiet: bool, store: Path | None, no_store: bool) -> None:
     """Analyze BUNDLE as a gate: exit status 1 where a finding is at or above --fail-on.
 
     \b
       capflog check bundle.zip || echo "CES is not well"
     """
-    report = _analyzed(bundles, store, keep=not no_store).report
+    report = _analyzed(bundles, store, keep=not no_store, quiet=quiet).report
     unread = [m.member for m in report.members if m.source is None and m.status != "partial"]
     unread = [name for name in unread if len(bundles) > 1 and name in _names(bundles)]
     levels = ("error", "warning", "info")
@@ -259,8 +285,9 @@ def _names(bundles: Sequence[str]) -> set[str]:
 @cli.command()
 @click.argument("device")
 @click.argument("bundles", metavar="[BUNDLE...]", nargs=-1)
+@_quiet
 @_store_option
-def timeline(device: str, bundles: tuple[str, ...], store: Path | None) -> None:
+def timeline(device: str, bundles: tuple[str, ...], quiet: bool, store: Path | None) -> None:
     """Show everything that happened to DEVICE, over all logs, on one clock.
 
     DEVICE is a name, a name with *, or a MAC address in any spelling. Without BUNDLE it is asked of what was analyzed
@@ -276,7 +303,7 @@ def timeline(device: str, bundles: tuple[str, ...], store: Path | None) -> None:
 
     screen = _screen()
     try:
-        found = _timelines_of(device, bundles, store)
+        found = _timelines_of(device, bundles, store, quiet)
     except UnknownDeviceError as error:
         _stop(str(error))
     for number, one in enumerate(found):
@@ -285,13 +312,14 @@ def timeline(device: str, bundles: tuple[str, ...], store: Path | None) -> None:
         _print(timeline_report.render(one, **screen()))
 
 
-def _timelines_of(device: str, bundles: Sequence[str], store: Path | None) -> list[Timeline]:
+def _timelines_of(device: str, bundles: Sequence[str], store: Path | None, quiet: bool) -> list[Timeline]:
     from capflog.timelines import match_devices, names, timelines  # noqa: PLC0415
 
     if bundles and Path(device).exists() and not any(Path(bundle).exists() for bundle in bundles):
         _stop(f"{device} is a file: the device comes first, then the bundle (capflog timeline DEVICE BUNDLE)")
     if bundles:
-        analysis = _analyze(bundles)
+        with _progress(quiet) as progress:
+            analysis = _analyze(bundles, progress)
         _damage(analysis.report)
         return list(timelines(analysis, match_devices(device, names(analysis))))
     from capflog.store import Store, StoreProblem  # noqa: PLC0415
@@ -315,11 +343,13 @@ def _timelines_of(device: str, bundles: Sequence[str], store: Path | None) -> li
 
 @cli.command()
 @_bundles
-def inspect(bundles: tuple[str, ...]) -> None:
+@_quiet
+def inspect(bundles: tuple[str, ...], quiet: bool) -> None:
     """List every member of BUNDLE: what it was taken for and why, its lines, events, unknown lines and times."""
     from capflog.reports import inspect as inspect_report  # noqa: PLC0415
 
-    analysis = _analyze(bundles)
+    with _progress(quiet) as progress:
+        analysis = _analyze(bundles, progress)
     _damage(analysis.report)
     _print(inspect_report.render(analysis.report, **_screen()()))
 

@@ -1,11 +1,24 @@
-"""What a file is by its first bytes: an archive, compressed, known to be no log; all else is taken for a log."""
+"""What a file is by its first bytes: an archive, compressed, known to be no log; all else is taken for a log.
+
+And how much text is in it, where that can be told without reading it.
+"""
 
 from __future__ import annotations
 
+import os
 import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
-from capflog.archives import tar_header
-from capflog.streams import COMPRESSED
+from capflog.archives import DirectoryError, tar_header, untar, unzip, zip_directory
+from capflog.streams import CHUNK, COMPRESSED, Damaged, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from capflog.archives import Entry
+    from capflog.bundle import Limits
 
 #: How much of a file's start is looked at, in bytes: a tar's header has 512.
 HEAD = 512
@@ -68,3 +81,72 @@ def no_log(head: bytes) -> str | None:
     """Name what is known to be no log, None for all else."""
     what = next((what for magic, what in NOT_LOGS if head.startswith(magic)), None)
     return what or ("a Windows program" if is_program(head) else None)
+
+
+#: Names of what is packed once more inside an archive; they serve for a guess alone.
+_PACKED = re.compile(r"\.(?:gzo?|tgz|zip|tar|bz2|xz|zst)\Z", re.IGNORECASE)
+
+
+def _size_of_file(file: BinaryIO) -> int | None:
+    """Tell how many bytes of text a file holds, unpacked, by its size or its directory; None: they do not tell."""
+    head = file.read(HEAD)
+    form = form_of(head)
+    if form == "zip" or is_program(head):
+        try:
+            return _size_of(unzip(file, zip_directory(file)))
+        except DirectoryError:
+            return None if form else 0
+    if form == "tar":
+        return _size_of(untar(Stream.over(file)))
+    if form or unread_form(head) or no_log(head):
+        return None if form else 0
+    return file.seek(0, 2)
+
+
+def _size_of(entries: Iterable[Entry]) -> int | None:
+    """Add up what an archive says of its members. Of the large ones the heads are looked at, of others the names."""
+    total = 0
+    try:
+        for entry in entries:
+            if entry.refusal or not entry.size:
+                continue
+            if entry.size > CHUNK:
+                head = entry.body.peek(HEAD)
+                if form_of(head):
+                    return None
+                if unread_form(head) or no_log(head):
+                    continue
+            elif _PACKED.search(entry.name):
+                return None
+            total += entry.size
+    except Damaged:
+        pass  # what stands before it was counted
+    return total
+
+
+def text_size(paths: Sequence[str], limits: Limits | None = None) -> int | None:
+    """Tell how many bytes the members of a bundle have together, unpacked, as far as directories and file sizes say it.
+
+    None: it is not known without reading (standard input, pipes, compressed files, archives inside archives). What
+    cannot be opened counts nothing. It is meant for showing how far a walk has come: a directory may lie.
+    """
+    total = 0
+    for path in paths:
+        files = [path]
+        if path != "-" and Path(path).is_dir():
+            files = [str(Path(folder, name)) for folder, _, names in os.walk(path) for name in names]
+        for file in files:
+            try:
+                kind = stat.S_IFMT(Path(file).stat().st_mode) if file != "-" else stat.S_IFIFO
+                if kind != stat.S_IFREG and file == path:
+                    return None
+                if kind != stat.S_IFREG:
+                    continue
+                with Path(file).open("rb") as opened:
+                    size = _size_of_file(opened)
+            except (OSError, ValueError):
+                continue
+            if size is None:
+                return None
+            total += size
+    return total if limits is None else min(total, limits.total_bytes)

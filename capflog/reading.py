@@ -21,10 +21,11 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from capflog.bundle import BundleError, Damage, Damaged, Refused, open_bundle
+from capflog.bundle import BundleError, Damage, Damaged, Refused, open_bundle, text_size
 from capflog.dates import Dated
 from capflog.model import Member, Status
 from capflog.parsing import parsers
+from capflog.progress import SILENT, Progress
 from capflog.stretches import (
     STRIPED_FROM,
     Books,
@@ -67,12 +68,6 @@ class Stored(Protocol):
     @property
     def modified_is_local(self) -> bool: ...
     def chunks(self) -> Iterator[bytes]: ...
-
-
-class Progress(Protocol):
-    """Who is told how far reading has come: bytes of text, and how many there are (None: not known)."""
-
-    def reading(self, done: int, total: int | None) -> None: ...
 
 
 @dataclass(slots=True)
@@ -193,7 +188,7 @@ class _Gathered:
 
 
 def read_stored(
-    stored: Iterable[Stored | Refused | Damage], progress: Progress | None = None, *, learning: bool = True
+    stored: Iterable[Stored | Refused | Damage], progress: Progress = SILENT, *, learning: bool = True
 ) -> Reading:
     """Read members one after the other in this process; their lines are kept, since nobody can read them again."""
     gathered = _Gathered()
@@ -205,8 +200,7 @@ def read_stored(
         nonlocal done
         done += len(block)
         texts.keep(scanner.taken_lines())
-        if progress is not None:
-            progress.reading(done, None)
+        progress.reading(done, None)
 
     for item in stored:
         if isinstance(item, Refused | Damage):
@@ -228,7 +222,7 @@ def _once() -> Callable[[], int]:
 def read_bundle(
     paths: Sequence[str],
     stdin: BinaryIO | None = None,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
     *,
     processes: int | None = None,
     learning: bool = True,
@@ -245,10 +239,6 @@ def read_bundle(
     if processes < 2 or not hasattr(os, "fork"):
         return _read_alone(paths, progress, total, learning=learning)
     return _Workers(paths, processes, learning=learning).read(progress, total)
-
-
-def text_size(_paths: Sequence[str]) -> int | None:
-    return None
 
 
 def cores() -> int:
@@ -281,7 +271,7 @@ def _again(path: str) -> bool:
     return found.is_file() or found.is_dir()
 
 
-def _read_alone(paths: Sequence[str], progress: Progress | None, total: int | None, *, learning: bool) -> Reading:
+def _read_alone(paths: Sequence[str], progress: Progress, total: int | None, *, learning: bool) -> Reading:
     keep_memory()
     gathered = _Gathered()
     books = Books(gathered.builder.vocabulary)
@@ -290,8 +280,7 @@ def _read_alone(paths: Sequence[str], progress: Progress | None, total: int | No
     def watch(_scanner: Scanner, block: bytes) -> None:
         nonlocal done
         done += len(block)
-        if progress is not None:
-            progress.reading(done, total)
+        progress.reading(done, total)
 
     for item in open_bundle(paths, None):
         if isinstance(item, Refused | Damage):
@@ -317,7 +306,7 @@ class _Workers:
         self._claims: SynchronizedArray[int] = self._context.Array("i", _SHARED_MEMBERS)
         self._done = self._context.RawArray("q", count)
 
-    def read(self, progress: Progress | None, total: int | None) -> Reading:
+    def read(self, progress: Progress, total: int | None) -> Reading:
         """Have the bundle read and put together what comes."""
         parsers()
         processes = []
@@ -347,7 +336,7 @@ class _Workers:
         self,
         connections: Sequence[Connection],
         received: Sequence[_Received],
-        progress: Progress | None,
+        progress: Progress,
         total: int | None,
     ) -> None:
         waiting = dict(zip(connections, received, strict=True))
@@ -370,8 +359,7 @@ class _Workers:
                     raise BundleError(what[0])
                 else:
                     raise what[0]
-            if progress is not None:
-                progress.reading(sum(self._done), total)
+            progress.reading(sum(self._done), total)
 
     # -- in a child --
 

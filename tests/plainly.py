@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from capflog.analysis import Analysis, analyze_reading
 from capflog.bundle import Damage, Damaged, Refused, name_of, open_bundle
 from capflog.dates import Dated
-from capflog.model import Member
+from capflog.model import Member, Status
 from capflog.parsing import parse
 from capflog.reading import Reading
 from capflog.reports import json as json_report
@@ -26,13 +26,14 @@ def analyzed_plainly(paths: Sequence[str]) -> Analysis:
     seen: dict[tuple[str, bytes], str] = {}
     for item in open_bundle(paths, None):
         if isinstance(item, Refused | Damage):
-            status = item.status if isinstance(item, Refused) else "partial"
-            members.append(Member(item.name, None, status, item.reason))
+            members.append(
+                Member(item.name, None, item.status if isinstance(item, Refused) else "partial", item.reason)
+            )
             continue
         content, damage = _read(item.chunks())
         parsed = parse([content], item.name)
         if parsed.parser is None:
-            status = "unreadable" if damage else "skipped"
+            status: Status = "unreadable" if damage else "skipped"
             members.append(Member(item.name, None, status, damage or parsed.why, parsed.why, parsed.lines))
             continue
         source = parsed.parser.source

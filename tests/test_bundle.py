@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from capflog.bundle import BundleError, Damaged, Limits, Member, name_of, open_bundle
+from capflog.bundle import BundleError, Damaged, Limits, Member, name_of, open_bundle, text_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -553,6 +553,135 @@ def test_members_that_are_not_read_to_their_end_do_not_disturb_the_next(
             assert isinstance(item, Member)
             last = [next(item.chunks())]
         assert last == [OTHER]
+
+
+class Watched(io.BytesIO):
+    """A file that counts what is read of it, and where."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.count = 0
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        data = super().read1(size)
+        self.count += len(data)
+        return data
+
+
+@pytest.mark.parametrize("make", [zipped, tarred, lambda data: zipped(data, zipfile.ZIP_STORED)])
+def test_a_member_that_is_skipped_costs_its_head_alone(make: Callable[[dict[str, bytes]], bytes]) -> None:
+    data = make({f"{i}.log": big(90_000, seed=i) for i in range(3)})
+    file = Watched(data)
+    items = list(open_bundle(["-"], file))
+    assert [(item.name, item.number) for item in items if isinstance(item, Member)] == [
+        ("0.log", 0),
+        ("1.log", 1),
+        ("2.log", 2),
+    ]
+    assert file.count < 200_000 < len(data)
+
+
+def test_the_number_of_a_member_counts_what_was_refused_too(tmp_path: Path) -> None:
+    put(tmp_path / "b" / "a.log", LOG)
+    put(tmp_path / "b" / "b.pdf", b"%PDF-1.7")
+    put(tmp_path / "b" / "c.zip", zipped({"a.log": LOG, "e.log": b"", "z.log": OTHER})[:-30])
+    put(tmp_path / "b" / "d.log", OTHER)
+    paths = [str(tmp_path / "none.zip"), str(tmp_path / "b"), str(tmp_path / "none.tar"), str(tmp_path / "b" / "d.log")]
+    items = list(open_bundle(paths, None))
+    numbers = {item.name: item.number for item in items if isinstance(item, Member)}
+    assert numbers == {"b/a.log": 1, "b/c.zip!/a.log": 3, "b/c.zip!/z.log": 5, "b/d.log": 7, "d.log": 9}
+    assert [items[number].name for number in numbers.values()] == list(numbers)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda text: text,
+        gzip.compress,
+        lambda text: zipped({"a.log": text}),
+        lambda text: zipped({"a.log": text}, zipfile.ZIP_STORED),
+        lambda text: zipped({"a.log": gzip.compress(text)}, zipfile.ZIP_STORED),
+        lambda text: tarred({"a.log": text}),
+        lambda text: gzip.compress(tarred({"a.log": text})),
+        lambda text: streamed_zip({"a.log": text}),
+    ],
+)
+@pytest.mark.parametrize("held", [1 << 20, 10])
+def test_a_member_is_read_from_any_byte(make: Callable[[bytes], bytes], held: int, tmp_path: Path) -> None:
+    text = big(60_000)
+    path = put(tmp_path / "a.log", make(text))
+    for source in (str(path), "-"):
+        for offset in (0, 1, 5000, 700_000, len(text) - 1, len(text), len(text) + 5, len(text) * 2):
+            for item in open_bundle([source], pipe(make(text)), Limits(held_bytes=held)):
+                assert isinstance(item, Member)
+                assert b"".join(item.read_from(offset)) == text[offset:]
+
+
+def test_a_plain_file_is_positioned_and_can_be_read_backwards(tmp_path: Path) -> None:
+    text = big(200_000)
+    file = Watched(text)
+    items = open_bundle(["-"], file)
+    item = next(items)
+    assert isinstance(item, Member)
+    for offset in (5_000_000, 20, 3_000_000, len(text) - 5):
+        piece = next(item.read_from(offset))
+        assert piece
+        assert text[offset:].startswith(piece)
+    assert file.count < 100_000
+    assert list(items) == []
+    with pytest.raises(RuntimeError):
+        item.read_from(0)
+
+
+def test_a_compressed_member_is_read_forwards_alone() -> None:
+    text = big(200_000)
+    items = open_bundle(["-"], pipe(zipped({"a.log": text})))
+    item = next(items)
+    assert isinstance(item, Member)
+    piece = next(item.read_from(100))
+    end = 100 + len(piece)
+    assert text[100:end] == piece
+    assert text[end + 70 :].startswith(next(item.read_from(end + 70)))
+    with pytest.raises(RuntimeError, match=r"^byte 50 was passed already"):
+        item.read_from(50)
+
+
+def test_damage_and_limits_are_told_behind_an_offset_too(tmp_path: Path) -> None:
+    data = bytearray(zipped({"a.log": big(9_000)}))
+    data[14] ^= 1
+    data[data.index(b"PK\x01\x02") + 16] ^= 1
+    for item in open_bundle([str(put(tmp_path / "x.zip", bytes(data)))], None):
+        assert isinstance(item, Member)
+        with pytest.raises(Damaged, match="CRC"):
+            list(item.read_from(70_000))
+    for item in open_bundle([str(put(tmp_path / "x.log", big(9_000)))], None, Limits(member_bytes=100)):
+        assert isinstance(item, Member)
+        with pytest.raises(Damaged, match="over a limit"):
+            assert next(item.read_from(70_000)) == b"nothing may come"
+
+
+def test_how_much_text_is_in_a_bundle(tmp_path: Path) -> None:
+    text = big(50_000)
+    folder = tmp_path / "b"
+    put(folder / "a" / "a.log", LOG)
+    put(folder / "x.zip", zipped({"a.log": text, "b/c.log": OTHER, "p.pcap": b"\xd4\xc3\xb2\xa1" + text}))
+    put(folder / "y.tar", tarred({"a.log": text, "b/c.log": OTHER}))
+    put(folder / "doc.pdf", b"%PDF-1.7")
+    put(folder / "empty.log", b"")
+    for path in (folder / "a" / "a.log", folder / "x.zip", folder / "y.tar", folder):
+        assert text_size([str(path)]) == sum(len(data) for data in read(path).data.values())
+    both = [str(folder), str(tmp_path / "none"), str(folder / "x.zip")]
+    assert text_size(both) == len(LOG) + 3 * len(text) + 3 * len(OTHER)
+    assert text_size(both, Limits(total_bytes=1000)) == 1000
+    assert text_size([*both, "-"]) is None
+    for unknown in (
+        gzip.compress(LOG),
+        zipped({"a.log.gz": gzip.compress(LOG)}),
+        zipped({"a.log": gzip.compress(os.urandom(2_000_000))}),
+        gzip.compress(tarred({"a.log": LOG})),
+        zipped({"a.log": text})[:-30],
+    ):
+        assert text_size([str(put(tmp_path / "x.log", unknown))]) is None
 
 
 @linux_only

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -163,7 +164,7 @@ def test_most_lines_are_read_without_the_parser() -> None:
         for n in range(10_000)
     ]
     scanner = Scanner(ShapeBook(PARSERS["capf"], Vocabulary()))
-    scanner.reader = scanner._stateful = Counting(scanner.reader)  # type: ignore[assignment]
+    scanner.reader = scanner._stateful = Counting(scanner.reader)
     scanner.read("".join(lines).encode())
     assert len(scanner.rows()) == 20_000
     assert calls < 100
@@ -284,7 +285,7 @@ def in_turns(parser: Parser, data: bytes, stripe: int, readers: int) -> Outcome:
     for number in range(readers):
         claims = iter([*range(number, len(data) // stripe + 1, readers), 1 << 40])
         stream = LineStream([data[at : at + 40] for at in range(0, len(data), 40)])
-        stretches += list(read_stretches(stream, book, guess, lambda claims=claims: next(claims), stripe=stripe))
+        stretches += list(read_stretches(stream, book, guess, partial(next, claims), stripe=stripe))
     whole = joined(stretches)
     return Outcome(told(whole.rows, book.vocabulary), whole.lines, whole.quiet, whole.unparsed, whole.unknown)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import struct
 import zlib
 from datetime import UTC, datetime
@@ -12,10 +13,22 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
-if TYPE_CHECKING:
-    pass
+from capflog import streams
+from capflog.streams import Damaged, Stream, inflate, pieces_of
+from tests.bundles import COMPRESS, LOG, OTHER, all_inflated, big, deflated, pipe, put, read, whole, zipped
 
-from tests.bundles import COMPRESS, LOG, OTHER, all_inflated, big, deflated, put, read, whole, zipped
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(params=["igzip", "zlib"], autouse=True)
+def inflater(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run every test with either; where isal is not installed both are zlib."""
+    name: str = request.param
+    if name == "zlib":
+        monkeypatch.setattr(streams, "igzip", None)
+        monkeypatch.setattr(streams, "crc32", zlib.crc32)
+    return name
 
 
 @pytest.mark.parametrize("packing", COMPRESS)
@@ -128,3 +141,72 @@ def test_the_place_of_the_damage_is_named() -> None:
     found = read("-", stdin=header + stored + b"\x07" + b"x" * 100)
     assert found.data == {"-": LOG}
     assert found.damaged == {"-": f"damaged at byte {len(stored)} of its compressed data: invalid block type"}
+
+
+def drained(stream: Stream) -> tuple[bytes, str | None, bytes]:
+    """Inflate: what came, why it ended early, and what stands behind it."""
+    made: list[bytes] = []
+    damage = None
+    try:
+        made += inflate(stream)
+    except Damaged as damaged:
+        damage = str(damaged)
+    return b"".join(made), damage, stream.read(8)
+
+
+def streams_of(data: bytes) -> Iterator[Stream]:
+    """Give data as a file, in one piece, and as a pipe."""
+    yield Stream.over(io.BytesIO(b"before" + data), 6, len(data))
+    yield Stream.over(io.BytesIO(data))
+    yield Stream([data])
+    yield Stream(pieces_of(pipe(data)))
+
+
+@pytest.mark.parametrize("kept", [4 << 20, 70_000, 0])
+def test_a_fault_far_behind_the_start_is_found_to_the_byte(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "KEPT", kept)
+    text = big(120_000)
+    data = deflated(text)
+    assert len(data) > 20 * streams.FEED
+    for share in (0.01, 0.3, 0.98):
+        packer = zlib.compressobj(wbits=-15)
+        before = text[: int(len(text) * share)]
+        good = packer.compress(before) + packer.flush(zlib.Z_SYNC_FLUSH)
+        # A block of the reserved type 3.
+        for stream in streams_of(good + b"\x07" + bytes(100_000)):
+            made, damage, _ = drained(stream)
+            assert (made, damage) == (before, f"damaged at byte {len(good)} of its compressed data: invalid block type")
+        cut = data[: int(len(data) * share)]
+        for stream in streams_of(cut):
+            made, damage, _ = drained(stream)
+            assert (made, damage) == (all_inflated(cut), "truncated: its compressed data end in the middle")
+    for stream in streams_of(data + b"and more"):
+        assert drained(stream) == (text, None, b"and more")
+
+
+def test_a_stream_goes_where_it_is_told_without_reading_what_lies_between() -> None:
+    class Counted(io.BytesIO):
+        count = 0
+
+        def read1(self, size: int | None = -1, /) -> bytes:
+            data = super().read1(size)
+            self.count += len(data)
+            return data
+
+    text = big(200_000)
+    file = Counted(text)
+    stream = Stream.over(file, 100)
+    assert stream.read(10) == text[100:110]
+    stream.skip(4_000_000)
+    assert (stream.at, stream.read(10)) == (4_000_010, text[4_000_110:4_000_120])
+    assert stream.to(50)
+    part = stream.part(3_000_000)
+    part.skip(2_000_000)
+    assert (part.at, part.read(10)) == (2_000_000, text[2_000_150:2_000_160])
+    assert file.count < 200_000
+    part.skip(2_000_000)
+    assert (part.at, part.damage) == (3_000_000, None)
+    # Further than the file reaches: it ends at its end.
+    stream.skip(len(text))
+    assert (stream.at, stream.read(1), stream.damage) == (len(text) - 100, b"", None)
+    assert not Stream([text]).to(5)
