@@ -16,15 +16,17 @@ from capflog.attempts import find_attempts, unroll
 from capflog.bundle import BundleError, Damage, Damaged, Refused, name_of, open_bundle
 from capflog.clocks import Alignment, align
 from capflog.dates import Dated
-from capflog.diagnosis import Diagnosis, Facts, diagnose, when
+from capflog.diagnosis import Diagnosis, diagnose
 from capflog.enrollments import Joined, join
+from capflog.facts import Facts, when
 from capflog.gaps import gaps_of
-from capflog.model import Enrollment, Member, Record, Report, ServiceStart
+from capflog.model import Enrollment, Member, Report, ServiceStart
 from capflog.parsing import KNOWN_LOGS, parse
+from capflog.progress import NO_STEP, Progress, step_named
+from capflog.records import Recorder, Records
 from capflog.rulebook import Rulebook, builtin
 from capflog.starts import Start, find_starts
-from capflog.steps import Columns, is_fault, last_step, next_step, steps_done
-from capflog.story import Story
+from capflog.steps import STEPS, Columns, next_step
 from capflog.table import NONE, TableBuilder
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from capflog.story import Story
     from capflog.table import Table
 
 
@@ -57,8 +60,11 @@ class Analysis:
     columns: Columns
     facts: Facts
     alignment: Alignment
-    cause_rows: dict[str, list[int]]
-    """Rows outside an enrollment (by its id) that prove its cause."""
+    stories: Sequence[Story]
+    """The rows of the report's enrollments, in its order."""
+    progress: Progress
+    cause_rows: dict[int, np.ndarray]
+    """Rows outside an enrollment (by its place in the report) that prove its cause; one array for each start."""
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -187,14 +193,31 @@ def _report(
     """Put together what the reports show."""
     sources = {member.source for member in members if member.source}
     _spans(members, table)
+    recorder = Recorder(table, diagnosis.progress)
+    # Of the steps that can be reached, each lacks one alone.
+    missing = [next_step(step_named(step), sources) for step in range(len(STEPS) + 1)]
     enrollments = [
-        _enrollment(number, story, causes, columns, facts, sources)
-        for number, (story, causes) in enumerate(zip(joined.stories, diagnosis.causes_of_stories, strict=True), 1)
+        Enrollment(
+            id=f"e{number:04d}",
+            device=story.device,
+            started=when(story.started),
+            ended=when(story.ended),
+            outcome=story.outcome,
+            reached=step_named(reached) or "none",
+            missing=None if story.outcome == "issued" else missing[reached],
+            est_error=story.error,
+            est_value=story.value,
+            records=Records(recorder, story),
+            causes=diagnosis.causes_of_stories.get(number - 1, []),
+        )
+        for number, (story, reached) in enumerate(zip(joined.stories, diagnosis.reached.tolist(), strict=True), 1)
     ]
+    table.keep_texts([row for start in starts for row in start.rows])
     service_starts = [
-        _service_start(start, causes, columns, facts)
+        _service_start(start, causes, recorder)
         for start, causes in zip(starts, diagnosis.causes_of_starts, strict=True)
     ]
+    table.forget_texts()
     report = Report(
         bundle=name,
         members=sorted(members, key=lambda m: m.member),
@@ -202,13 +225,12 @@ def _report(
         enrollments=enrollments,
         starts=service_starts,
         findings=diagnosis.findings,
-        gaps=gaps_of(sources, joined.stories, columns),
+        gaps=gaps_of(sources, joined.stories, table),
         verdict=diagnosis.verdict,
         devices=sorted({e.device for e in enrollments if e.device is not None}),
         unattributed=joined.unattributed,
     )
-    cause_rows = {e.id: rows for e, rows in zip(enrollments, diagnosis.cause_rows, strict=True) if rows}
-    return Analysis(report, table, columns, facts, alignment, cause_rows)
+    return Analysis(report, table, columns, facts, alignment, joined.stories, diagnosis.progress, diagnosis.cause_rows)
 
 
 def _spans(members: list[Member], table: Table) -> None:
@@ -225,47 +247,9 @@ def _spans(members: list[Member], table: Table) -> None:
             member.first, member.last = when(int(first[place])), when(int(last[place]))
 
 
-def _record(columns: Columns, facts: Facts, row: int, sure: str, step: str | None) -> Record:
-    return Record(
-        member=facts.member(row),
-        line=int(columns.line[row]),
-        source=str(columns.source[row]),
-        event=columns.kind[row],
-        time=when(int(columns.time[row])),
-        earliest=when(int(columns.earliest[row])),
-        latest=when(int(columns.latest[row])),
-        confidence="certain" if sure == "certain" else "likely",
-        text=facts.text(row),
-        level=columns.text_of("level", row),
-        step=step,
-        fault=is_fault(columns, row),
-    )
-
-
-def _enrollment(
-    number: int, story: Story, causes: list[str], columns: Columns, facts: Facts, sources: set[str]
-) -> Enrollment:
-    rows = story.order
-    shown = steps_done(columns, rows)
-    reached = last_step(columns, shown, issued=story.outcome == "issued")
-    records = [_record(columns, facts, row, story.rows[row], shown.get(row)) for row in rows]
-    return Enrollment(
-        id=f"e{number:04d}",
-        device=story.device,
-        started=when(story.started),
-        ended=when(story.ended),
-        outcome=story.outcome,
-        reached=reached or "none",
-        missing=None if story.outcome == "issued" else next_step(reached, sources),
-        est_error=story.error,
-        est_value=story.value,
-        records=records,
-        causes=causes,
-    )
-
-
-def _service_start(start: Start, causes: list[str], columns: Columns, facts: Facts) -> ServiceStart:
-    records = [_record(columns, facts, row, "certain", None) for row in start.rows]
+def _service_start(start: Start, causes: list[str], recorder: Recorder) -> ServiceStart:
+    rows = np.asarray(start.rows, dtype=np.int64)
+    records = recorder.of_rows(rows, np.full(len(rows), NO_STEP, dtype=np.uint8))
     own = [r for r in records if r.source != "iis"]
     known = [r.time for r in own if r.time is not None]
     lows = [r.earliest for r in own if r.earliest is not None]

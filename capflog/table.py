@@ -370,6 +370,14 @@ class Table:
             self.keep_texts((row,))
         return self._kept_texts[row]
 
+    def texts_of(self, rows: np.ndarray) -> Iterator[tuple[int, str]]:
+        """Read the lines of rows back, all at once, and keep none: (row, line), each once, in the table's order."""
+        return self.texts.fetch(self, np.unique(rows))
+
+    def forget_texts(self) -> None:
+        """Let go of the lines that :meth:`keep_texts` read."""
+        self._kept_texts.clear()
+
     # ---- for those who want all of it -----------------------------------------------------------------------------
 
     @cached_property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.diagnosis import when
+from capflog.facts import when
 from capflog.model import Enrollment, Row, Timeline
 from capflog.steps import in_order, is_fault
 from capflog.table import NONE
@@ -69,6 +69,7 @@ def timelines(analysis: Analysis, only: Iterable[str] | None = None) -> Iterator
     """Make the timelines of the given devices (all of them where none are given)."""
     wanted = list(names(analysis) if only is None else only)
     report, columns, facts = analysis.report, analysis.columns, analysis.facts
+    places = {e.id: place for place, e in enumerate(report.enrollments)}
     by_device: dict[str, list[Enrollment]] = {}
     for enrollment in report.enrollments:
         by_device.setdefault(enrollment.device or enrollment.id, []).append(enrollment)
@@ -83,6 +84,7 @@ def timelines(analysis: Analysis, only: Iterable[str] | None = None) -> Iterator
         taken: set[int] = set()
         causes: set[int] = set()
         for enrollment in enrollments:
+            place = places[enrollment.id]
             for record in enrollment.records:
                 taken.add(line_rows[members[record.member], record.line])
                 rows.append(
@@ -102,7 +104,7 @@ def timelines(analysis: Analysis, only: Iterable[str] | None = None) -> Iterator
                         "fault" if record.fault and enrollment.outcome != "issued" else "",
                     )
                 )
-            causes.update(analysis.cause_rows.get(enrollment.id, ()))
+            causes.update(analysis.cause_rows.get(place, np.zeros(0, np.int64)).tolist())
         others = [int(row) for row in rows_of.get(name, ()) if int(row) not in taken]
         for row in in_order(columns, [*others, *causes]):
             at, low, high = (int(t[row]) for t in (columns.time, columns.earliest, columns.latest))
