@@ -236,11 +236,15 @@ def _report(
 def _spans(members: list[Member], table: Table) -> None:
     """Tell of each member the first and the last time of its events."""
     places = {name: code for code, name in enumerate(table.members)}
-    known = table.time != NONE
     first = np.full(len(places), np.iinfo(np.int64).max)
     last = np.full(len(places), NONE)
-    np.minimum.at(first, table.member[known], table.time[known])
-    np.maximum.at(last, table.member[known], table.time[known])
+    # The rows of a member stand together, but for those that were given out one by one.
+    begins = np.flatnonzero(np.diff(table.member, prepend=-1))
+    if len(begins):
+        of = table.member[begins]
+        known = np.where(table.time == NONE, np.iinfo(np.int64).max, table.time)
+        np.minimum.at(first, of, np.minimum.reduceat(known, begins))
+        np.maximum.at(last, of, np.maximum.reduceat(table.time, begins))
     for member in members:
         place = places.get(member.member) if member.source else None
         if place is not None and last[place] != NONE:

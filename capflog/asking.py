@@ -17,7 +17,7 @@ from capflog.facts import moments, ordered
 from capflog.sieve import Sieve, gathered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from capflog.conditions import Condition, EventTest
     from capflog.facts import Facts
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 SURENESS: tuple[Confidence, ...] = ("possible", "likely", "certain")
 
-#: Fields of an enrollment's or a start's fact that have few values: by them alone most rules are ruled out.
-_FEW = frozenset({"outcome", "error"})
+#: The kind of an episode's fact, its outcome and its error, which have few values: by them most rules are ruled out.
+_Known = tuple[str | None, str | None, str | None]
 
 _NO_ROWS = np.zeros(0, dtype=np.int64)
 
@@ -101,45 +101,39 @@ class Asking:
         ]
         self._reached = reached if _asked_for(rules, "reached") else None
         self.spoken: dict[int, Episode] = {}
-        self.at_work: set[int] = set()
         self._sieve = Sieve(facts, rules)
-        self._candidates: dict[Any, tuple[_Asked, ...]] = {}
         self._outcomes: dict[Any, tuple[_Said, ...]] = {}
+        self._tests: dict[tuple[_Asked, ...], np.ndarray] = {}
         self._shown: dict[str, np.ndarray | None] = {}
         self._unsorted: list[Spoken] = []
         groups = [*(s.order for s in stories), *(s.rows for s in starts), *strays]
-        for number, bits in enumerate(self._sieve.of_episodes(groups)):
-            if self._sieve.fits(self._sieve.at_work, bits):
-                self.at_work.add(number)
-            asked = self._asked(number, bits)
+        sorts, bits_of_sort = self._sieve.of_episodes(groups)
+        at_work = np.array([self._sieve.fits(self._sieve.at_work, bits) for bits in bits_of_sort], dtype=bool)
+        self.at_work: set[int] = set(np.flatnonzero(at_work[sorts]).tolist()) if groups else set()
+        candidates: dict[tuple[int, _Known], tuple[_Asked, ...]] = {}
+        for number, (sort, known) in enumerate(zip(sorts.tolist(), self._known(len(strays)), strict=True)):
+            asked = candidates.get((sort, known))
+            if asked is None:
+                asked = candidates[sort, known] = self._candidates(bits_of_sort[sort], known)
             if asked:
-                self._ask(number, groups[number], asked)
+                self._ask(number, known, groups[number], asked)
         self._sort()
 
-    # ---- what an episode is ---------------------------------------------------------------------------------------
+    # ---- what an episode is, and what may hold on it ---------------------------------------------------------------
 
-    def _kind_of(self, number: int) -> str | None:
-        if number < len(self._stories):
-            return "enrollment"
-        return "start" if number < len(self._stories) + len(self._starts) else None
+    def _known(self, strays: int) -> Iterator[_Known]:
+        """Give of each episode in turn the kind of its fact, with outcome and error."""
+        for story in self._stories:
+            yield "enrollment", story.outcome, story.error
+        for start in self._starts:
+            yield "start", {True: "ok", False: "failed", None: "unknown"}[start.ok], None
+        yield from ((None, None, None) for _ in range(strays))
 
-    def _few(self, number: int) -> tuple[str | None, str | None]:
-        """Give outcome and error of an episode."""
-        kind = self._kind_of(number)
-        if kind == "enrollment":
-            story = self._stories[number]
-            return story.outcome, story.error
-        if kind == "start":
-            ok = self._starts[number - len(self._stories)].ok
-            return {True: "ok", False: "failed", None: "unknown"}[ok], None
-        return None, None
-
-    def _fact(self, number: int) -> dict[str, Any] | None:
+    def _fact(self, number: int, known: _Known) -> dict[str, Any] | None:
         """Make the fact about the whole of an episode."""
-        kind = self._kind_of(number)
+        kind, outcome, error = known
         if kind is None:
             return None
-        outcome, error = self._few(number)
         fact: dict[str, Any] = {"kind": kind, "at": None, "outcome": outcome}
         if kind == "enrollment":
             story = self._stories[number]
@@ -154,40 +148,32 @@ class Asking:
                 fact["reached"] = self._reached(number)
         return fact
 
-    # ---- what may hold --------------------------------------------------------------------------------------------
-
-    def _asked(self, number: int, bits: tuple[int, ...]) -> tuple[_Asked, ...]:
+    def _candidates(self, bits: tuple[int, ...], known: _Known) -> tuple[_Asked, ...]:
         """Give the conditions that may hold on an episode whose rows fit those tests."""
-        kind, few = self._kind_of(number), self._few(number)
-        key = (bits, kind, few)
-        found = self._candidates.get(key)
-        if found is not None:
-            return found
-        known = dict(zip(("outcome", "error"), few, strict=True))
+        kind, outcome, error = known
+        few = {"outcome": outcome, "error": error}
 
         def fits(test: EventTest) -> bool | None:
             if test.kind not in self._sieve.of_facts:
                 return self._sieve.fits(test, bits)
-            if test.kind != kind or not all(t.holds(known[t.field]) for t in test.tests if t.field in _FEW):
+            if test.kind != kind or not all(t.holds(few[t.field]) for t in test.tests if t.field in few):
                 return False
-            return None if any(t.field not in _FEW for t in test.tests) else True
+            return None if any(t.field not in few for t in test.tests) else True
 
-        found = tuple(one for one in self._conditions if may_hold(one.condition.tree, fits) is not False)
-        self._candidates[key] = found
-        return found
+        return tuple(one for one in self._conditions if may_hold(one.condition.tree, fits) is not False)
 
     # ---- what is said ---------------------------------------------------------------------------------------------
 
-    def _ask(self, number: int, group: Sequence[int] | np.ndarray, asked: tuple[_Asked, ...]) -> None:
+    def _ask(self, number: int, known: _Known, group: Sequence[int] | np.ndarray, asked: tuple[_Asked, ...]) -> None:
         """Let rules speak on one episode."""
         table = self._facts.table
-        kind = self._kind_of(number)
+        kind = known[0]
         if kind is None:
             group = ordered(self._columns, table, group)
         rows = np.asarray(group, dtype=np.int64)
-        places, bits = self._sieve.bits_of(rows)
+        places, bits = self._sieve.bits_of(rows, self._tests_of(asked))
         own = rows[places]
-        fact = self._fact(number)
+        fact = self._fact(number, known)
         likely = self._likely(number)
         sure = tuple(row not in likely for row in own.tolist()) if likely else ()
         of_fact: tuple[bool, ...] = ()
@@ -220,6 +206,14 @@ class Asking:
             self._starts[of_start] if kind == "start" else None,
             spoken,
         )
+
+    def _tests_of(self, asked: tuple[_Asked, ...]) -> np.ndarray:
+        """Give the bits of the tests that conditions ask for: no other row can make them true."""
+        found = self._tests.get(asked)
+        if found is None:
+            tests = (test for one in asked for test in event_tests(one.condition.tree))
+            found = self._tests[asked] = self._sieve.bits_for(tests)
+        return found
 
     def _likely(self, number: int) -> frozenset[int]:
         return self._stories[number].likely if number < len(self._stories) else frozenset()

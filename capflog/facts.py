@@ -50,6 +50,34 @@ def ordered(columns: Columns, table: Table, rows: Collection[int]) -> list[int]:
     return found
 
 
+def rows_by_kind(table: Table, kinds: Collection[str]) -> dict[str, np.ndarray]:
+    """List the rows of each of these kinds, in order, with one look at all rows."""
+    rows = table.rows_of(*kinds)
+    of = table.kind[rows]
+    order = np.argsort(of, kind="stable")
+    codes = np.arange(len(table.kinds))
+    bounds = np.searchsorted(of[order], [codes, codes + 1]).tolist()
+    places = {kind: code for code, kind in enumerate(table.kinds)}
+    found = {}
+    for kind in kinds:
+        code = places.get(kind)
+        begin, end = (0, 0) if code is None else (bounds[0][code], bounds[1][code])
+        found[kind] = rows[order[begin:end]]
+    return found
+
+
+def distinct(codes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give the codes that there are, of -1 to ``count`` - 1, and for each item the place of its code among them."""
+    if len(codes) < count:
+        return np.unique(codes, return_inverse=True)
+    there = np.zeros(count + 1, dtype=bool)
+    there[codes + 1] = True
+    used = np.flatnonzero(there)
+    place = np.zeros(count + 1, dtype=np.int32)
+    place[used] = np.arange(len(used))
+    return used - 1, place[codes + 1]
+
+
 class Facts:
     """Makes the facts that conditions ask about out of the table's rows, each once."""
 
@@ -108,7 +136,7 @@ class Facts:
             codes, words = table.codes(field, rows)
         else:
             return np.zeros(len(rows), dtype=np.int64), [None]
-        used, numbers = np.unique(codes, return_inverse=True)
+        used, numbers = distinct(codes, len(words))
         return numbers, [(words[code] or None) if code >= 0 else None for code in used.tolist()]
 
     def _est_errors(self, rows: np.ndarray) -> tuple[np.ndarray, list[Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from capflog.facts import distinct, rows_by_kind
 from capflog.sieve import blocks, gathered
 from capflog.steps import STEPS, is_fault, last_step, steps_done
 from capflog.table import NUMBERS
@@ -20,8 +21,16 @@ if TYPE_CHECKING:
     from capflog.story import Story
     from capflog.table import Table
 
-#: The values that a row's step, its success and its fault depend on.
-_ASKED = ("url", "function", "error", "code", "status", "win32", "user", "message")
+#: The values that a row's step, its success and its fault depend on beside its kind (see :mod:`capflog.steps`).
+ASKED: dict[str, tuple[str, ...]] = {
+    "curl.ok": ("url", "function"),
+    "iis.request": ("url", "status", "win32", "user"),
+    "est.enroll.result": ("error", "code"),
+    "est.enroll.return": ("code",),
+    "est.access": ("status",),
+    "capf.message": ("message",),
+    "capf.op.status": ("error",),
+}
 
 #: No step.
 NO_STEP = 0
@@ -37,27 +46,33 @@ class Progress:
 
     def __init__(self, columns: Columns, table: Table) -> None:
         self._table = table
-        self.marks = np.zeros(table.count, dtype=np.uint8)
-        borne: dict[str, set[str]] = {}
-        for shape in table.vocabulary.shapes:
-            names = {*shape.own, *(name for name, _ in shape.words), *(name for name, _ in shape.numbers)}
-            borne.setdefault(shape.kind, set()).update(names)
-        for kind, names in borne.items():
-            rows = table.rows_of(kind)
+        # Of the other kinds every row says the same.
+        same = np.zeros(len(table.kinds) + 1, dtype=np.uint8)
+        kinds, first = np.unique(table.kind, return_index=True)
+        for kind, row in zip(kinds.tolist(), first.tolist(), strict=True):
+            if table.kinds[kind] not in ASKED:
+                same[kind] = _mark(columns, row)
+        self.marks: np.ndarray = same[table.kind]
+        for name, rows in rows_by_kind(table, ASKED.keys()).items():
             if len(rows):
-                alike, numbers = self._alike(rows, [name for name in _ASKED if name in names])
-                marks = np.array([_mark(columns, row) for row in alike], dtype=np.uint8)
-                self.marks[rows] = marks[numbers]
+                alike, numbers = self._alike(rows, ASKED[name])
+                self.marks[rows] = np.array([_mark(columns, row) for row in alike], dtype=np.uint8)[numbers]
 
     def _alike(self, rows: np.ndarray, names: Sequence[str]) -> tuple[list[int], np.ndarray]:
         """Tell rows of one kind apart by those values: (a row of each sort, for each row the number of its sort)."""
         numbers = np.zeros(len(rows), dtype=np.int64)
         first = np.zeros(1, dtype=np.int64)
         for name in names:
-            column = self._table.numbers(name, rows) if name in NUMBERS else self._table.codes(name, rows)[0]
+            if name in NUMBERS:
+                column, words = self._table.numbers(name, rows), None
+            else:
+                column, words = self._table.codes(name, rows)
             if (column == column[0]).all():
                 continue
-            values, places = np.unique(column, return_inverse=True)
+            if words is None:
+                values, places = np.unique(column, return_inverse=True)
+            else:
+                values, places = distinct(column, len(words))
             _, first, numbers = np.unique(numbers * len(values) + places, return_index=True, return_inverse=True)
         found: list[int] = rows[first].tolist()
         return found, numbers

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capflog.conditions import FACTS, EventTest, event_tests
+from capflog.facts import rows_by_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,7 +53,7 @@ class Sieve:
     def _fitting(self, facts: Facts) -> list[np.ndarray]:
         """Give for each test the rows that fit it."""
         columns: dict[tuple[str, str], tuple[np.ndarray, list[Any]]] = {}
-        of_kind = {kind: facts.table.rows_of(kind) for kind in {test.kind for test in self.tests}}
+        of_kind = rows_by_kind(facts.table, {test.kind for test in self.tests})
         found = []
         for test in self.tests:
             every = of_kind[test.kind]
@@ -76,21 +77,44 @@ class Sieve:
             found.append(every[left])
         return found
 
-    def bits_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give the places of those rows that fit any test, and the bits of the tests that each of them fits."""
-        places = np.flatnonzero(self._hit[rows])
-        return places, self._bits[np.searchsorted(self._hits, rows[places])]
+    def bits_for(self, tests: Iterable[EventTest]) -> np.ndarray:
+        """Give the bits of tests, as many words as there are of them."""
+        found = np.zeros(self._bits.shape[1], dtype=np.uint64)
+        for place in (self.place[test] for test in tests if test in self.place):
+            found[place // 64] |= np.uint64(1 << place % 64)
+        return found
 
-    def of_episodes(self, episodes: Sequence[Sequence[int] | np.ndarray]) -> Iterator[tuple[int, ...]]:
-        """Give for each episode, in order, the bits of all tests that some row of it fits."""
+    def bits_of(self, rows: np.ndarray, wanted: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Give the places of those rows that fit any test, and the bits of the tests that each of them fits.
+
+        ``wanted``: the bits of the tests that count (see :meth:`bits_for`).
+        """
+        places = np.flatnonzero(self._hit[rows])
+        bits = self._bits[np.searchsorted(self._hits, rows[places])]
+        if wanted is not None:
+            bits &= wanted
+            some = bits.any(axis=1)
+            places, bits = places[some], bits[some]
+        return places, bits
+
+    def of_episodes(self, episodes: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+        """Tell episodes apart by the tests that some row of them fits.
+
+        Gives for each episode the number of its sort, and of each sort the bits of the tests.
+        """
         words = self._bits.shape[1]
+        sorts: dict[tuple[int, ...], int] = {}
+        found = np.zeros(len(episodes), dtype=np.int32)
         for first, last in blocks([len(rows) for rows in episodes]):
             rows, owner = gathered(episodes[first:last])
             places, bits = self.bits_of(rows)
             both = np.zeros((last - first, words), dtype=np.uint64)
             for word in range(words):
                 np.bitwise_or.at(both[:, word], owner[places], bits[:, word])
-            yield from map(tuple, both.tolist())
+            different, numbers = np.unique(both, axis=0, return_inverse=True)
+            known = [sorts.setdefault(tuple(bits), len(sorts)) for bits in different.tolist()]
+            found[first:last] = np.array(known, dtype=np.int32)[numbers.reshape(-1)]
+        return found, list(sorts)
 
     def fits(self, test: EventTest, bits: tuple[int, ...]) -> bool:
         """Tell whether a test of the logs' events is among the bits."""
