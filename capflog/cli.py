@@ -14,7 +14,7 @@ import click
 from capflog import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from capflog.analysis import Analysis
     from capflog.model import Report, Timeline
@@ -127,10 +127,13 @@ def _stop(message: str) -> NoReturn:
     raise click.exceptions.Exit(UNUSABLE)
 
 
-def _print(text: str) -> None:
-    """Write a result to standard output; a reader that has enough of it (``| head``) is no error."""
+def _print(text: str | Iterable[str]) -> None:
+    """Write a result, or the pieces of one, to standard output; a reader that has enough (``| head``) is no error."""
     try:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        if isinstance(text, str):
+            text = (text if text.endswith("\n") else text + "\n",)
+        for piece in text:
+            sys.stdout.write(piece)
         sys.stdout.flush()
     except BrokenPipeError:
         # Python would complain once more of the pipe while it ends.
@@ -208,7 +211,7 @@ def analyze(bundles: tuple[str, ...], form: str, store: Path | None, no_store: b
     if form == "json":
         from capflog.reports import json as json_report  # noqa: PLC0415
 
-        _print(json_report.dumps(report))
+        _print(json_report.pieces(report))
         return
     from capflog.reports import terminal  # noqa: PLC0415
 
@@ -240,7 +243,7 @@ def check(bundles: tuple[str, ...], form: str, fail_on: str, store: Path | None,
     if form == "json":
         from capflog.reports import json as json_report  # noqa: PLC0415
 
-        _print(json_report.dumps(report))
+        _print(json_report.pieces(report))
     else:
         from capflog.reports import gate  # noqa: PLC0415
 

@@ -359,7 +359,7 @@ class Table:
 
     def keep_texts(self, rows: Iterable[int]) -> None:
         """Read the lines of rows back, all at once, so that :meth:`text` has them at hand."""
-        wanted = sorted({int(row) for row in rows} - self._kept_texts.keys())
+        wanted = sorted({int(row) for row in rows if row not in self._kept_texts})
         if wanted:
             self._kept_texts.update(self.texts.fetch(self, np.array(wanted, dtype=np.int64)))
 
