@@ -182,11 +182,13 @@ def _keep(analysis: Analysis, store: Path | None) -> None:
     """Keep an analysis in the store; a store that cannot be used costs a line, not the analysis."""
     from capflog.reports import json as json_report  # noqa: PLC0415
     from capflog.store import Store, StoreProblem  # noqa: PLC0415
-    from capflog.timelines import timelines  # noqa: PLC0415
+    from capflog.timelines import parts  # noqa: PLC0415
 
+    # The records are those of the timelines.
+    report = json_report.pieces(analysis.report, records=False)
     try:
         with Store.open(store, create=True) as kept:
-            kept.save(json_report.dumps(analysis.report), analysis.report.bundle, timelines(analysis))
+            kept.keep(report, analysis.report.bundle, parts(analysis))
             notices = kept.notices
     except StoreProblem as problem:
         notices = [f"this analysis is not kept: {problem}"]
