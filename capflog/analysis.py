@@ -22,7 +22,7 @@ from capflog.facts import Facts, when
 from capflog.gaps import gaps_of
 from capflog.model import Enrollment, Member, Report, ServiceStart
 from capflog.parsing import KNOWN_LOGS, parse
-from capflog.progress import NO_STEP, Progress, step_named
+from capflog.advance import NO_STEP, Advance, step_named
 from capflog.records import Recorder, Records
 from capflog.rulebook import Rulebook, builtin
 from capflog.starts import Start, find_starts
@@ -62,7 +62,7 @@ class Analysis:
     alignment: Alignment
     stories: Sequence[Story]
     """The rows of the report's enrollments, in its order."""
-    progress: Progress
+    advance: Advance
     cause_rows: dict[int, np.ndarray]
     """Rows outside an enrollment (by its place in the report) that prove its cause; one array for each start."""
 
@@ -193,7 +193,7 @@ def _report(
     """Put together what the reports show."""
     sources = {member.source for member in members if member.source}
     _spans(members, table)
-    recorder = Recorder(table, diagnosis.progress)
+    recorder = Recorder(table, diagnosis.advance)
     # Of the steps that can be reached, each lacks one alone.
     missing = [next_step(step_named(step), sources) for step in range(len(STEPS) + 1)]
     enrollments = [
@@ -230,7 +230,7 @@ def _report(
         devices=sorted({e.device for e in enrollments if e.device is not None}),
         unattributed=joined.unattributed,
     )
-    return Analysis(report, table, columns, facts, alignment, joined.stories, diagnosis.progress, diagnosis.cause_rows)
+    return Analysis(report, table, columns, facts, alignment, joined.stories, diagnosis.advance, diagnosis.cause_rows)
 
 
 def _spans(members: list[Member], table: Table) -> None:

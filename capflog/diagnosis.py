@@ -18,7 +18,7 @@ import numpy as np
 from capflog.asking import SURENESS, Asking, Episode, Spoken
 from capflog.facts import Facts, ordered, when
 from capflog.model import Evidence, Finding, Verdict
-from capflog.progress import Progress, step_named
+from capflog.advance import Advance, step_named
 from capflog.rulebook import PARAMETERS
 from capflog.table import NONE
 
@@ -54,8 +54,8 @@ class Diagnosis:
     cause_rows: dict[int, np.ndarray]
     """Of enrollments with a cause outside of them, a failed start: the rows that prove it, one array for each start."""
     reached: np.ndarray
-    """The last step of each enrollment that succeeded (:meth:`capflog.progress.Progress.reached`)."""
-    progress: Progress
+    """The last step of each enrollment that succeeded (:meth:`capflog.advance.Advance.reached`)."""
+    advance: Advance
     verdict: Verdict
 
 
@@ -69,8 +69,8 @@ def diagnose(
 ) -> Diagnosis:
     """Ask every rule of every episode."""
     rules = list(rulebook.rules.values())
-    progress = Progress(columns, facts.table)
-    reached = progress.reached(stories)
+    advance = Advance(columns, facts.table)
+    reached = advance.reached(stories)
     asking = Asking(columns, facts, stories, starts, strays, rules, lambda number: step_named(int(reached[number])))
     served = _Served(facts.table, stories, starts)
     inherited = _inherit(asking, stories, starts, served)
@@ -87,7 +87,7 @@ def diagnose(
     proofs = {id(start): np.concatenate([one.rows for one in start.spoken]) for start in inherited.values()}
     rows = {number: proofs[id(start)] for number, start in inherited.items()}
     verdict = _verdict(stories, starts, served, causes, of_starts, findings)
-    return Diagnosis(findings, causes, of_starts, rows, reached, progress, verdict)
+    return Diagnosis(findings, causes, of_starts, rows, reached, advance, verdict)
 
 
 def _causes(episode: Episode | None) -> list[str]:

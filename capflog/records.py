@@ -9,14 +9,14 @@ import numpy as np
 
 from capflog.facts import when
 from capflog.model import Record
-from capflog.progress import step_named
+from capflog.advance import step_named
 from capflog.sieve import blocks, gathered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from capflog.model import Enrollment
-    from capflog.progress import Progress
+    from capflog.advance import Advance
     from capflog.story import Story
     from capflog.table import Table
 
@@ -27,17 +27,17 @@ RECORDS_AT_ONCE = 1 << 14
 class Recorder:
     """Makes the records of enrollments and of starts out of a table's rows."""
 
-    def __init__(self, table: Table, progress: Progress) -> None:
+    def __init__(self, table: Table, advance: Advance) -> None:
         self.table = table
-        self._progress = progress
+        self._advance = advance
 
     def of_story(self, story: Story) -> list[Record]:
         """Make an enrollment's records, in its order."""
         rows = np.asarray(story.order, dtype=np.int64)
-        return self.of_rows(rows, self._progress.steps(rows, np.zeros(len(rows), dtype=np.int64)), story.likely)
+        return self.of_rows(rows, self._advance.steps(rows, np.zeros(len(rows), dtype=np.int64)), story.likely)
 
     def of_rows(self, rows: np.ndarray, steps: np.ndarray, likely: frozenset[int] = frozenset()) -> list[Record]:
-        """Make records of rows that show these steps (see :meth:`capflog.progress.Progress.steps`)."""
+        """Make records of rows that show these steps (see :meth:`capflog.advance.Advance.steps`)."""
         table = self.table
         table.keep_texts(rows.tolist())
         names, kinds, shapes = table.members, table.kinds, table.vocabulary.shapes
@@ -51,7 +51,7 @@ class Recorder:
             table.shape[rows].tolist(),
             *times,
             steps.tolist(),
-            self._progress.faults(rows).tolist(),
+            self._advance.faults(rows).tolist(),
             strict=True,
         ):
             at = when(time)

@@ -41,7 +41,7 @@ _STEP, _DONE, _FAULT = 0x0F, 0x10, 0x20
 _LOGIN, _FORM, _SECOND, _ANSWER = (STEPS.index(step) + 1 for step in ("login", "form", "second-login", "answer"))
 
 
-class Progress:
+class Advance:
     """Steps and faults of a table's rows. ``marks``: a byte for each row, see the bits above."""
 
     def __init__(self, columns: Columns, table: Table) -> None:
@@ -117,7 +117,7 @@ class Progress:
 
 
 def step_named(step: int) -> str | None:
-    """Name a step as :meth:`Progress.steps` gives it."""
+    """Name a step as :meth:`Advance.steps` gives it."""
     return STEPS[step - 1] if step else None
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from capflog.analysis import Analysis, analyze
 from capflog.facts import Facts, ordered
-from capflog.progress import NO_STEP, step_named
+from capflog.advance import NO_STEP, step_named
 from capflog.sieve import gathered
 from capflog.steps import in_order, is_fault, last_step, steps_done
 
@@ -32,8 +32,8 @@ def analysis(request: pytest.FixtureRequest) -> Analysis:
 def test_steps_of_all_enrollments_are_those_of_each(analysis: Analysis) -> None:
     columns, stories = analysis.columns, analysis.stories
     rows, owner = gathered([story.order for story in stories])
-    steps = analysis.progress.steps(rows, owner).tolist()
-    reached = analysis.progress.reached(stories).tolist()
+    steps = analysis.advance.steps(rows, owner).tolist()
+    reached = analysis.advance.reached(stories).tolist()
     for number, story in enumerate(stories):
         shown = steps_done(columns, story.order)
         own = [step for step, of in zip(steps, owner.tolist(), strict=True) if of == number]
@@ -45,7 +45,7 @@ def test_steps_of_all_enrollments_are_those_of_each(analysis: Analysis) -> None:
 def test_faults_of_all_rows_are_those_of_each(analysis: Analysis) -> None:
     rows = range(len(analysis.events))
     every, _ = gathered([rows])
-    assert analysis.progress.faults(every).tolist() == [is_fault(analysis.columns, row) for row in rows]
+    assert analysis.advance.faults(every).tolist() == [is_fault(analysis.columns, row) for row in rows]
 
 
 def test_rows_are_sorted_alike_however_many_they_are(analysis: Analysis) -> None:
