@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from capflog.advance import NO_STEP, Advance, step_named
 from capflog.attempts import find_attempts, unroll
 from capflog.bundle import BundleError, Damage, Refused, name_of
 from capflog.clocks import Alignment, align
-from capflog.diagnosis import Diagnosis, Facts, diagnose, when
+from capflog.diagnosis import Diagnosis, diagnose
 from capflog.enrollments import Joined, join
+from capflog.facts import Facts, when
 from capflog.gaps import gaps_of
-from capflog.model import Enrollment, Member, Record, Report, ServiceStart
+from capflog.model import Enrollment, Member, Report, ServiceStart
 from capflog.parsing import KNOWN_LOGS
 from capflog.progress import SILENT, Progress
 from capflog.reading import Reading, Stored, read_bundle, read_stored
+from capflog.records import Recorder, Records
 from capflog.rulebook import Rulebook, builtin
 from capflog.starts import Start, find_starts
-from capflog.steps import Columns, is_fault, last_step, next_step, steps_done
-from capflog.story import Story
+from capflog.steps import STEPS, Columns, next_step
 from capflog.table import NONE
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from capflog.story import Story
     from capflog.table import Table
 
 
@@ -44,8 +47,11 @@ class Analysis:
     columns: Columns
     facts: Facts
     alignment: Alignment
-    cause_rows: dict[str, list[int]]
-    """Rows outside an enrollment (by its id) that prove its cause."""
+    stories: Sequence[Story]
+    """The rows of the report's enrollments, in its order."""
+    advance: Advance
+    cause_rows: dict[int, np.ndarray]
+    """Rows outside an enrollment (by its place in the report) that prove its cause; one array for each start."""
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -122,14 +128,31 @@ def _report(
     """Put together what the reports show."""
     sources = {member.source for member in members if member.source}
     _spans(members, table)
+    recorder = Recorder(table, diagnosis.advance)
+    # Of the steps that can be reached, each lacks one alone.
+    missing = [next_step(step_named(step), sources) for step in range(len(STEPS) + 1)]
     enrollments = [
-        _enrollment(number, story, causes, columns, facts, sources)
-        for number, (story, causes) in enumerate(zip(joined.stories, diagnosis.causes_of_stories, strict=True), 1)
+        Enrollment(
+            id=f"e{number:04d}",
+            device=story.device,
+            started=when(story.started),
+            ended=when(story.ended),
+            outcome=story.outcome,
+            reached=step_named(reached) or "none",
+            missing=None if story.outcome == "issued" else missing[reached],
+            est_error=story.error,
+            est_value=story.value,
+            records=Records(recorder, story),
+            causes=diagnosis.causes_of_stories.get(number - 1, []),
+        )
+        for number, (story, reached) in enumerate(zip(joined.stories, diagnosis.reached.tolist(), strict=True), 1)
     ]
+    table.keep_texts([row for start in starts for row in start.rows])
     service_starts = [
-        _service_start(start, causes, columns, facts)
+        _service_start(start, causes, recorder)
         for start, causes in zip(starts, diagnosis.causes_of_starts, strict=True)
     ]
+    table.forget_texts()
     report = Report(
         bundle=name,
         members=sorted(members, key=lambda m: m.member),
@@ -137,70 +160,35 @@ def _report(
         enrollments=enrollments,
         starts=service_starts,
         findings=diagnosis.findings,
-        gaps=gaps_of(sources, joined.stories, columns),
+        gaps=gaps_of(sources, joined.stories, table),
         verdict=diagnosis.verdict,
         devices=sorted({e.device for e in enrollments if e.device is not None}),
         unattributed=joined.unattributed,
     )
-    cause_rows = {e.id: rows for e, rows in zip(enrollments, diagnosis.cause_rows, strict=True) if rows}
-    return Analysis(report, table, columns, facts, alignment, cause_rows)
+    return Analysis(report, table, columns, facts, alignment, joined.stories, diagnosis.advance, diagnosis.cause_rows)
 
 
 def _spans(members: list[Member], table: Table) -> None:
     """Tell of each member the first and the last time of its events."""
     places = {name: code for code, name in enumerate(table.members)}
-    known = table.time != NONE
     first = np.full(len(places), np.iinfo(np.int64).max)
     last = np.full(len(places), NONE)
-    np.minimum.at(first, table.member[known], table.time[known])
-    np.maximum.at(last, table.member[known], table.time[known])
+    # The rows of a member stand together, but for those that were given out one by one.
+    begins = np.flatnonzero(np.diff(table.member, prepend=-1))
+    if len(begins):
+        of = table.member[begins]
+        known = np.where(table.time == NONE, np.iinfo(np.int64).max, table.time)
+        np.minimum.at(first, of, np.minimum.reduceat(known, begins))
+        np.maximum.at(last, of, np.maximum.reduceat(table.time, begins))
     for member in members:
         place = places.get(member.member) if member.source else None
         if place is not None and last[place] != NONE:
             member.first, member.last = when(int(first[place])), when(int(last[place]))
 
 
-def _record(columns: Columns, facts: Facts, row: int, sure: str, step: str | None) -> Record:
-    return Record(
-        member=facts.member(row),
-        line=int(columns.line[row]),
-        source=str(columns.source[row]),
-        event=columns.kind[row],
-        time=when(int(columns.time[row])),
-        earliest=when(int(columns.earliest[row])),
-        latest=when(int(columns.latest[row])),
-        confidence="certain" if sure == "certain" else "likely",
-        text=facts.text(row),
-        level=columns.text_of("level", row),
-        step=step,
-        fault=is_fault(columns, row),
-    )
-
-
-def _enrollment(
-    number: int, story: Story, causes: list[str], columns: Columns, facts: Facts, sources: set[str]
-) -> Enrollment:
-    rows = story.order
-    shown = steps_done(columns, rows)
-    reached = last_step(columns, shown, issued=story.outcome == "issued")
-    records = [_record(columns, facts, row, story.rows[row], shown.get(row)) for row in rows]
-    return Enrollment(
-        id=f"e{number:04d}",
-        device=story.device,
-        started=when(story.started),
-        ended=when(story.ended),
-        outcome=story.outcome,
-        reached=reached or "none",
-        missing=None if story.outcome == "issued" else next_step(reached, sources),
-        est_error=story.error,
-        est_value=story.value,
-        records=records,
-        causes=causes,
-    )
-
-
-def _service_start(start: Start, causes: list[str], columns: Columns, facts: Facts) -> ServiceStart:
-    records = [_record(columns, facts, row, "certain", None) for row in start.rows]
+def _service_start(start: Start, causes: list[str], recorder: Recorder) -> ServiceStart:
+    rows = np.asarray(start.rows, dtype=np.int64)
+    records = recorder.of_rows(rows, np.full(len(rows), NO_STEP, dtype=np.uint8))
     own = [r for r in records if r.source != "iis"]
     known = [r.time for r in own if r.time is not None]
     lows = [r.earliest for r in own if r.earliest is not None]

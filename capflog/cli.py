@@ -16,7 +16,7 @@ from capflog import __version__
 from capflog.stopping import stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from capflog.analysis import Analysis
     from capflog.model import Report, Timeline
@@ -131,10 +131,13 @@ def _stop(message: str) -> NoReturn:
     raise click.exceptions.Exit(UNUSABLE)
 
 
-def _print(text: str) -> None:
-    """Write a result to standard output; a reader that has enough of it (``| head``) is no error."""
+def _print(text: str | Iterable[str]) -> None:
+    """Write a result, or the pieces of one, to standard output; a reader that has enough (``| head``) is no error."""
     try:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        if isinstance(text, str):
+            text = (text if text.endswith("\n") else text + "\n",)
+        for piece in text:
+            sys.stdout.write(piece)
         sys.stdout.flush()
     except BrokenPipeError:
         # Python would complain once more of the pipe while it ends.
@@ -205,11 +208,13 @@ def _keep(analysis: Analysis, store: Path | None) -> list[str]:
     """
     from capflog.reports import json as json_report  # noqa: PLC0415
     from capflog.store import Store, StoreProblem  # noqa: PLC0415
-    from capflog.timelines import timelines  # noqa: PLC0415
+    from capflog.timelines import parts  # noqa: PLC0415
 
+    # The records are those of the timelines.
+    report = json_report.pieces(analysis.report, records=False)
     try:
         with Store.open(store, create=True) as kept:
-            kept.save(json_report.dumps(analysis.report), analysis.report.bundle, timelines(analysis))
+            kept.keep(report, analysis.report.bundle, parts(analysis))
             return list(kept.notices)
     except StoreProblem as problem:
         return [f"this analysis is not kept: {problem}"]
@@ -233,7 +238,7 @@ def analyze(bundles: tuple[str, ...], form: str, quiet: bool, store: Path | None
     if form == "json":
         from capflog.reports import json as json_report  # noqa: PLC0415
 
-        _print(json_report.dumps(report))
+        _print(json_report.pieces(report))
         return
     from capflog.reports import terminal  # noqa: PLC0415
 
@@ -266,7 +271,7 @@ def check(bundles: tuple[str, ...], form: str, fail_on: str, quiet: bool, store:
     if form == "json":
         from capflog.reports import json as json_report  # noqa: PLC0415
 
-        _print(json_report.dumps(report))
+        _print(json_report.pieces(report))
     else:
         from capflog.reports import gate  # noqa: PLC0415
 

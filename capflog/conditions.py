@@ -17,7 +17,7 @@ from __future__ import annotations
 import operator
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -99,6 +99,7 @@ class Pair:
     first: EventTest
     second: EventTest
     fits: Callable[[int, Fact, int, Fact], bool]
+    nearness: bool = False
 
     def match(self, episode: Sequence[Fact]) -> Match | None:
         seconds = self.second.all_in(episode)
@@ -164,6 +165,46 @@ class Condition:
         """Give the events that make it true (maybe none, for an absence), or None where it is false."""
         found: Match | None = self.tree.match(episode)
         return found
+
+
+def event_tests(tree: Any) -> Iterator[EventTest]:
+    """Give every ``KIND with ...`` that a condition asks of, the absent ones too."""
+    if isinstance(tree, EventTest):
+        yield tree
+    elif isinstance(tree, Absent):
+        yield tree.event
+    elif isinstance(tree, Pair):
+        yield tree.first
+        yield tree.second
+    else:
+        for part in tree.parts:
+            yield from event_tests(part)
+
+
+def may_hold(tree: Any, fits: Callable[[EventTest], bool | None]) -> bool | None:
+    """Say what a condition comes to by what is known of an episode, without a look at its events.
+
+    ``fits`` tells of each ``KIND with ...`` whether an event of the episode fits it. True, False; None: not known.
+    """
+    if isinstance(tree, EventTest):
+        return fits(tree)
+    if isinstance(tree, Absent):
+        there = fits(tree.event)
+        return None if there is None else not there
+    if isinstance(tree, Pair):
+        # Whether they stand in that order, only their rows tell.
+        return False if False in (fits(tree.first), fits(tree.second)) else None
+    told = {may_hold(part, fits) for part in tree.parts}
+    if isinstance(tree, AllOf):
+        return False if False in told else None if None in told else True
+    return True if True in told else None if None in told else False
+
+
+def by_time(tree: Any) -> bool:
+    """Tell whether a condition asks how far apart events are (``within``): then order alone does not decide it."""
+    if isinstance(tree, Pair):
+        return tree.nearness
+    return any(by_time(part) for part in getattr(tree, "parts", ()))
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -276,7 +317,7 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
         facts = [event.kind for event in (first, second) if event.kind in FACTS]
         if facts and (word != "within" or "start" in facts):
             fail(at, text, f"'{facts[0]}' is a fact of the whole: '{word}' cannot be asked of it")
-        return Pair(first, second, fits)
+        return Pair(first, second, fits, word == "within")
 
     def pattern(text: str, at: int, found: pp.ParseResults) -> Any:
         try:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: The longest piece that has a digest by numpy, in bytes; a buffer needs as many bytes behind its last piece.
 WIDEST = 256
@@ -205,6 +209,9 @@ class Lexicon:
             self._bytes, self._lengths = [data], [lengths]
             self._joined = data.tobytes(), np.cumsum(lengths)
         return self._joined
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[code] for code in range(self._count))
 
     def __getitem__(self, code: int) -> str:
         word = self._strings.get(code)

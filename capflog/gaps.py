@@ -10,11 +10,11 @@ from capflog.table import NONE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from capflog.steps import Columns
     from capflog.story import Story
+    from capflog.table import Table
 
 
-def gaps_of(sources: set[str], stories: Sequence[Story], columns: Columns) -> list[Gap]:
+def gaps_of(sources: set[str], stories: Sequence[Story], table: Table) -> list[Gap]:
     """Name what the bundle lacks, and how to collect it (Cisco 214396; 12.5(1) release notes; Microsoft logFile)."""
     gaps = []
     if "capf" not in sources:
@@ -54,14 +54,14 @@ def gaps_of(sources: set[str], stories: Sequence[Story], columns: Columns) -> li
             )
         )
     else:
-        rows = [row for row, source in enumerate(columns.source) if source == "iis"]
-        stamped = [int(columns.time[row]) for row in rows if columns.time[row] != NONE]
-        late = [s for s in stories if stamped and s.begin > max(stamped) + 60_000]
+        # NONE is less than any time.
+        last = int(table.time[table.of_source("iis")].max(initial=NONE))
+        late = 0 if last == NONE else sum(1 for story in stories if story.begin > last + 60_000)
         if late:
             gaps.append(
                 Gap(
                     "iis-ends-early",
-                    f"The IIS log ends before {len(late)} of {len(stories)} enrollments: what is not in it proves "
+                    f"The IIS log ends before {late} of {len(stories)} enrollments: what is not in it proves "
                     "nothing about them.",
                     "IIS holds back up to 64 KB: run 'netsh http flush logbuffer' on the CA and copy the log again.",
                 )

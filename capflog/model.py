@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
 Status = Literal["parsed", "partial", "skipped", "unreadable"]
@@ -87,7 +88,8 @@ class Enrollment:
     missing: str | None
     est_error: str | None
     est_value: int | None
-    records: list[Record]
+    records: Sequence[Record]
+    """Its records in the order in which things happened; an analysis makes them only where they are asked for."""
     causes: list[str] = field(default_factory=list)
 
 

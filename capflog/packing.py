@@ -1,61 +1,47 @@
 """Timelines as bytes: how the store packs what it keeps.
 
-A timeline becomes one line of JSON that holds its rows as columns: names by their number in a table, times and line
-numbers as differences to the row before. Many such lines are compressed together, since a device's lines differ from
-the next device's by little more than the name: 12 bytes for a row on disk, where each device for itself takes 29.
-JSON rather than a format of our own: it is read by C code that is in every Python, and no byte of it is ever executed.
+A line of a log is kept once, whoever's timelines show it: *lines* are blocks of them in the order in which they were
+read, *sheaves* are the timelines of some devices, which name lines by their numbers. So an analysis is packed in one
+walk through its lines, and a device is read back from one sheaf and the few blocks in which its lines stand.
+
+A block is one line of JSON, which names its columns, and behind it the columns as plain numbers and the text. All of
+it is compressed: lines that stand together in a log differ by little. Nothing of it is ever executed.
+:mod:`capflog.unpacking` reads it back.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import zstandard
 
-from capflog.model import Enrollment, Row, Timeline
+from capflog.table import NONE
+from capflog.unpacking import CODES, EPOCH, MAGIC, TIMES, TOLD, Lines, Sheaf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
-#: What every sealed blob begins with: two letters and the version of the packing.
-MAGIC = b"CL\x01"
+    from capflog.model import Timeline
 
-#: zstd's level: 9 saves a byte for a row and takes twice the time.
-LEVEL = 6
+#: zstd's level: 6 saves a tenth and takes twice the time.
+LEVEL = 3
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_HEAD = len(MAGIC) + 4
 
 
-class UnreadableError(Exception):
-    """Bytes that :func:`seal` or :func:`pack` did not make, or that were changed since."""
-
-
-def seal(data: bytes) -> bytes:
-    """Compress ``data`` and mark it, so that :func:`unseal` knows whether it is whole."""
-    frame = zstandard.ZstdCompressor(level=LEVEL).compress(data)
+def seal(data: bytes | Iterable[bytes]) -> bytes:
+    """Compress data, given as a whole or in pieces, and mark it, so that :func:`unseal` knows whether it is whole."""
+    if isinstance(data, bytes):
+        frame = zstandard.ZstdCompressor(level=LEVEL).compress(data)
+    else:
+        packer = zstandard.ZstdCompressor(level=LEVEL).compressobj()
+        frame = b"".join([*map(packer.compress, data), packer.flush()])
     return MAGIC + zlib.crc32(frame).to_bytes(4, "big") + frame
-
-
-def unseal(blob: object) -> bytes:
-    """Give back what :func:`seal` was given.
-
-    Raises :class:`UnreadableError` if it is anything but that. The sum is over the compressed bytes: nothing damaged
-    reaches the decompressor, where a wrong length would ask for any amount of memory.
-    """
-    if not isinstance(blob, bytes) or len(blob) < _HEAD or not blob.startswith(MAGIC):
-        raise UnreadableError("not a packed blob")
-    frame = blob[_HEAD:]
-    if zlib.crc32(frame) != int.from_bytes(blob[len(MAGIC) : _HEAD], "big"):
-        raise UnreadableError("a packed blob was changed")
-    try:
-        return zstandard.ZstdDecompressor().decompress(frame)
-    except zstandard.ZstdError as error:
-        raise UnreadableError("a packed blob does not decompress") from error
 
 
 def dump(value: object) -> bytes:
@@ -64,17 +50,106 @@ def dump(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-def load(line: bytes) -> Any:
-    """Read what :func:`dump` wrote; raises :class:`UnreadableError` for anything else."""
-    try:
-        return json.loads(line.decode("utf-8", "surrogatepass"))
-    except ValueError as error:
-        raise UnreadableError("packed text does not parse") from error
+def pack(part: Lines | Sheaf) -> bytes:
+    """Pack a part of an analysis; enrollments' records are left out."""
+    if isinstance(part, Lines):
+        return _pack_lines(part)
+    return _pack_sheaf(part)
+
+
+def _pack_lines(lines: Lines) -> bytes:
+    time = _filled(lines.time)
+    columns = [_differences(lines.number), _differences(time), _differences(lines.line)]
+    # Bounds are told by how far they are from the time: most rows have one time thrice.
+    columns += [time - _filled(lines.earliest, time), _filled(lines.latest, time) - time]
+    columns += [np.flatnonzero(getattr(lines, name) == NONE) for name in TIMES]
+    columns += [getattr(lines, name) for name in CODES]
+    columns.append(np.fromiter(map(len, lines.texts), dtype=np.int64, count=len(lines.texts)))
+    return _block([lines.unit, lines.names], columns, "".join(lines.texts))
+
+
+def _pack_sheaf(sheaf: Sheaf) -> bytes:
+    spans = [(_ticks(e.started), _ticks(e.ended)) for timeline in sheaf.timelines for e in timeline.enrollments]
+    unit = _unit(tick for span in spans for tick in span)
+    times = iter(spans)
+    shared: list[Any] = []
+    devices = []
+    for timeline in sheaf.timelines:
+        run = [timeline.bundle, _whole(timeline.utc_offset_seconds), timeline.assumed, timeline.lacking]
+        if run not in shared[-1:]:
+            shared.append(run)
+        enrollments = []
+        for e, (started, ended) in zip(timeline.enrollments, times, strict=False):
+            span = [None if tick is None else tick // unit for tick in (started, ended)]
+            told = [e.id, e.device, *span, e.outcome, e.reached, e.missing, e.est_error, _whole(e.est_value), e.causes]
+            enrollments.append(told)
+        devices.append([timeline.device, len(shared) - 1, enrollments, timeline.findings])
+    columns = [_differences(sheaf.number), *(getattr(sheaf, name) for name in TOLD)]
+    return _block([unit, shared, devices, sheaf.sizes, sheaf.names], columns, "")
+
+
+def parts_of(timelines: Iterable[Timeline], size: int) -> Iterator[Lines | Sheaf]:
+    """Take timelines apart, into blocks of about ``size`` characters of text.
+
+    Times are kept to the millisecond, or to the microsecond where one has such; they must bear a zone, and come back
+    in UTC.
+    """
+    held: list[Timeline] = []
+    length = number = 0
+    for timeline in timelines:
+        held.append(timeline)
+        length += sum(len(row.text) for row in timeline.rows)
+        if length >= size:
+            yield from _parts(held, number)
+            number += sum(len(one.rows) for one in held)
+            held, length = [], 0
+    if held:
+        yield from _parts(held, number)
+
+
+def _parts(timelines: list[Timeline], number: int) -> Iterator[Lines | Sheaf]:
+    """Take timelines apart into a sheaf and its lines, whose numbers begin with ``number``."""
+    rows = [row for timeline in timelines for row in timeline.rows]
+    numbers = np.arange(number, number + len(rows))
+    ticks = {name: [_ticks(getattr(row, name)) for row in rows] for name in TIMES}
+    unit = _unit(tick for column in ticks.values() for tick in column)
+    times = {name: _column([NONE if t is None else t // unit for t in column]) for name, column in ticks.items()}
+    names = _Names()
+    codes = {name: _column([names.number(getattr(row, name)) for row in rows]) for name in CODES}
+    line = _column([int(row.line) for row in rows])
+    if rows:
+        yield Lines(unit, names.names, numbers, **times, line=line, **codes, texts=[row.text for row in rows])
+    names = _Names()
+    told = {name: _column([names.number(getattr(row, name)) for row in rows]) for name in TOLD}
+    yield Sheaf(timelines, [len(one.rows) for one in timelines], names.names, numbers, **told)
+
+
+class _Names:
+    """A table of strings, each stored once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str | None, int] = {}
+
+    @property
+    def names(self) -> list[str | None]:
+        return list(self._numbers)
+
+    def number(self, name: str | None) -> int:
+        return self._numbers.setdefault(name, len(self._numbers))
+
+
+def _column(values: Sequence[int]) -> np.ndarray:
+    return np.array(values, dtype=np.int64)
 
 
 def _ticks(time: datetime | None) -> int | None:
     """Count the microseconds since 1970-01-01 UTC."""
-    return None if time is None else (time - _EPOCH) // _MICROSECOND
+    return None if time is None else (time - EPOCH) // _MICROSECOND
+
+
+def _unit(ticks: Iterable[int | None]) -> int:
+    """Give the unit in microseconds that these microseconds need."""
+    return 1 if any(tick is not None and tick % 1000 for tick in ticks) else 1000
 
 
 def _whole(number: int | None) -> int | None:
@@ -82,164 +157,33 @@ def _whole(number: int | None) -> int | None:
     return None if number is None else int(number)
 
 
-class _Names:
-    """A table of strings, each stored once."""
-
-    def __init__(self) -> None:
-        self.numbers: dict[str | None, int] = {}
-
-    def column(self, names: Iterable[str | None]) -> list[int]:
-        numbers = self.numbers
-        return [numbers.setdefault(name, len(numbers)) for name in names]
+def _differences(column: np.ndarray) -> np.ndarray:
+    return np.diff(column, prepend=0)
 
 
-def pack(timeline: Timeline) -> bytes:
-    """Pack a timeline into one line of bytes (no line end in it); its enrollments' records are left out.
+def _filled(column: np.ndarray, other: np.ndarray | None = None) -> np.ndarray:
+    """Put other numbers where there is none; by itself the number before."""
+    there = column != NONE
+    if there.all():
+        return column
+    if other is None:
+        last = np.maximum.accumulate(np.where(there, np.arange(len(column)), -1))
+        return np.where(last < 0, 0, column[last])
+    return np.where(there, column, other)
 
-    Times are kept to the millisecond, or to the microsecond where one has such; they must bear a zone, and come back
-    in UTC.
-    """
-    rows = timeline.rows
-    stamps: list[tuple[int | None, int | None, int | None]] = []
-    for row in rows:
-        time = _ticks(row.time)
-        # Most rows have one time thrice: comparing is cheaper than counting.
-        early = time if row.earliest == row.time else _ticks(row.earliest)
-        late = time if row.latest == row.time else _ticks(row.latest)
-        stamps.append((time, early, late))
-    spans = [(_ticks(e.started), _ticks(e.ended)) for e in timeline.enrollments]
-    unit = 1 if any(t is not None and t % 1000 for group in (*stamps, *spans) for t in group) else 1000
 
-    times: list[int | None] = []
-    earliest: list[int | None] = []
-    latest: list[int | None] = []
-    base = 0
-    for time, early, late in stamps:
-        if time is not None:
-            before, base = base, time // unit
-            times.append(base - before)
-        else:
-            times.append(None)
-        earliest.append(None if early is None else base - early // unit)
-        latest.append(None if late is None else late // unit - base)
-    lines: list[int] = []
-    number = 0
-    for row in rows:
-        before, number = number, int(row.line)
-        lines.append(number - before)
-
-    names = _Names()
-    columns = [
-        names.column([row.source for row in rows]),
-        names.column([row.member for row in rows]),
-        names.column([row.level for row in rows]),
-        names.column([row.event for row in rows]),
-        names.column([row.enrollment for row in rows]),
-        names.column([row.confidence for row in rows]),
-        names.column([row.step for row in rows]),
-        names.column([row.mark for row in rows]),
-    ]
-    enrollments = [
-        [
-            e.id,
-            e.device,
-            None if started is None else started // unit,
-            None if ended is None else ended // unit,
-            e.outcome,
-            e.reached,
-            e.missing,
-            e.est_error,
-            _whole(e.est_value),
-            e.causes,
-        ]
-        for e, (started, ended) in zip(timeline.enrollments, spans, strict=True)
-    ]
-    return dump(
-        [
-            timeline.device,
-            timeline.bundle,
-            _whole(timeline.utc_offset_seconds),
-            timeline.assumed,
-            unit,
-            enrollments,
-            timeline.findings,
-            timeline.lacking,
-            list(names.numbers),
-            times,
-            earliest,
-            latest,
-            lines,
-            columns,
-            [row.text for row in rows],
-        ]
+def _block(head: list[Any], columns: Sequence[np.ndarray], text: str) -> bytes:
+    """Write a block: a line of JSON that ends with (type, length) of each column, the columns, the text."""
+    narrow = [_narrowed(column) for column in columns]
+    head = [*head, [[f"i{column.itemsize}", len(column)] for column in narrow]]
+    return b"".join(
+        [dump(head), b"\n", *(column.tobytes() for column in narrow), text.encode("utf-8", "surrogatepass")]
     )
 
 
-def unpack(line: bytes) -> Timeline:
-    """Give back the timeline of :func:`pack`; raises :class:`UnreadableError` for bytes that it did not make."""
-    try:
-        return _unpacked(load(line))
-    except (ValueError, TypeError, IndexError, OverflowError) as error:
-        raise UnreadableError("a packed timeline does not hold together") from error
-
-
-def _unpacked(packed: Any) -> Timeline:
-    device, bundle, zone, assumed, unit, enrollments, findings, lacking, names, *numbers, columns, texts = packed
-    times, earliest, latest, lines = numbers
-    sources, members, levels, events, ids, confidences, steps, marks = columns
-    tick = timedelta(microseconds=unit)
-
-    def at(ticks: int) -> datetime:
-        return _EPOCH + ticks * tick
-
-    rows: list[Row] = []
-    base = number = 0
-    for i, text in enumerate(texts):
-        time = None
-        if times[i] is not None:
-            base += times[i]
-            time = at(base)
-        early, late = earliest[i], latest[i]
-        number += lines[i]
-        rows.append(
-            Row(
-                time=time,
-                earliest=None if early is None else at(base - early),
-                latest=None if late is None else at(base + late),
-                source=names[sources[i]],
-                member=names[members[i]],
-                line=number,
-                level=names[levels[i]],
-                event=names[events[i]],
-                text=text,
-                enrollment=names[ids[i]],
-                confidence=names[confidences[i]],
-                step=names[steps[i]],
-                mark=names[marks[i]],
-            )
-        )
-    return Timeline(
-        device=device,
-        bundle=bundle,
-        utc_offset_seconds=zone,
-        enrollments=[
-            Enrollment(
-                id=e_id,
-                device=of,
-                started=None if started is None else at(started),
-                ended=None if ended is None else at(ended),
-                outcome=outcome,
-                reached=reached,
-                missing=missing,
-                est_error=error,
-                est_value=value,
-                records=[],
-                causes=causes,
-            )
-            for e_id, of, started, ended, outcome, reached, missing, error, value, causes in enrollments
-        ],
-        rows=rows,
-        findings=findings,
-        lacking=lacking,
-        assumed=bool(assumed),
-    )
+def _narrowed(column: np.ndarray) -> np.ndarray:
+    """Give whole numbers the narrowest type that holds them; little-endian, whatever the machine."""
+    low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
+    kinds = ("i1", "i2", "i4", "i8")
+    kind = next(kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+    return column.astype(f"<{kind}")

@@ -1,35 +1,40 @@
 """What was analysed, kept for ``capflog timeline`` when the bundle is gone.
 
-One SQLite file (:mod:`capflog.store_file`). Each analysis is a row of ``runs`` and some rows of ``blocks``; a block
-holds the packed timelines of as many devices as fill about a megabyte (:mod:`capflog.packing`). Whoever asks about a
-device reads the run's list of names and one block.
+One SQLite file (:mod:`capflog.store_file`). Each analysis is a row of ``runs`` and some rows of ``blocks``, which are
+packed (:mod:`capflog.packing`): those of lines have the numbers -1, -2 and so on, those of timelines 0, 1 and so on.
+Whoever asks about a device reads the run's list of names, one block of timelines and the blocks of its lines.
 """
 
 from __future__ import annotations
 
+from bisect import bisect
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from capflog.packing import UnreadableError, dump, load, pack, seal, unpack, unseal
 from capflog.store_file import AGAIN, ELSEWHERE, StoreFile, StoreProblem, UnfitError, default_path, file_at
+from capflog.unpacking import Lines, UnreadableError, load, timeline_of, unpack_lines, unpack_sheaf, unseal
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
     from capflog.model import Timeline
+    from capflog.unpacking import Sheaf
 
 __all__ = ["KEPT_RUNS", "Run", "Store", "StoreProblem", "default_path"]
 
 #: How many analyses are kept.
 KEPT_RUNS = 10
 
-#: How much packed text a block takes, before compression. More shrinks the file by hundredths and slows each question.
+#: How much text a block of lines takes, before compression. More saves hundredths and slows questions.
 BLOCK_BYTES = 1 << 20
+
+#: How many blocks of lines stay unpacked for the next question: devices that come together stand in the same.
+BLOCKS_HELD = 32
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -57,6 +62,8 @@ class Store:
 
     def __init__(self, path: Path, *, create: bool) -> None:
         self._file = StoreFile(path, create=create, check=_runs)
+        self._held: dict[tuple[int, int], Lines] = {}
+        self._sheaf: tuple[int, int, Sheaf] | None = None
 
     @classmethod
     def open(cls, path: Path | None, *, create: bool) -> Self:
@@ -100,19 +107,37 @@ class Store:
 
         All of it is kept or, with :class:`StoreProblem`, nothing. Enrollments' records are not: the rows say as much.
         """
+        from capflog.packing import parts_of  # noqa: PLC0415  (numpy is behind it; who asks has no need of it)
+
+        return self.keep((report_json,), bundle, parts_of(timelines, BLOCK_BYTES))
+
+    def keep(self, report_json: Iterable[str], bundle: str, parts: Iterable[Lines | Sheaf]) -> int:
+        """Keep an analysis as :meth:`save` does: the pieces of its report, and its timelines taken apart.
+
+        The numbers of lines rise from each block of them to the next; no block of lines is empty.
+        """
+        from capflog.packing import dump, pack, seal  # noqa: PLC0415
+
         if not self._file.connected:
             raise StoreProblem(f"there is no store at {self.path}: {ELSEWHERE}")
         # Packed before the transaction: others that save need not wait for it.
         names: list[str] = []
         sizes: list[int] = []
-        blocks: list[bytes] = []
-        for block in _blocks(timelines, names):
-            sizes.append(len(block))
-            blocks.append(seal(b"\n".join(block)))
+        firsts: list[int] = []
+        blocks: list[tuple[int, bytes]] = []
+        for part in parts:
+            if isinstance(part, Lines):
+                firsts.append(int(part.number[0]))
+                number = -len(firsts)
+            else:
+                number = len(sizes)
+                sizes.append(len(part.timelines))
+                names += [timeline.device for timeline in part.timelines]
+            blocks.append((number, seal(pack(part))))
         analysed = (datetime.now(UTC) - _EPOCH) // _MILLISECOND
         head = seal(dump([bundle, analysed, len(names)]))
-        devices = seal(dump([names, sizes]))
-        report = seal(report_json.encode("utf-8", "surrogatepass"))
+        devices = seal(dump([names, sizes, firsts]))
+        report = seal(piece.encode("utf-8", "surrogatepass") for piece in report_json)
 
         def write(db: sqlite3.Connection) -> int:
             # The old go first: the new then takes their pages.
@@ -121,9 +146,10 @@ class Store:
             db.execute("DELETE FROM blocks WHERE run NOT IN (SELECT id FROM runs)")
             cursor = db.execute("INSERT INTO runs (head, devices, report) VALUES (?, ?, ?)", (head, devices, report))
             run = cursor.lastrowid or 0
-            db.executemany("INSERT INTO blocks VALUES (?, ?, ?)", ((run, i, data) for i, data in enumerate(blocks)))
+            db.executemany("INSERT INTO blocks VALUES (?, ?, ?)", ((run, i, data) for i, data in blocks))
             return run
 
+        self._forget()
         try:
             return self._file.transact("BEGIN IMMEDIATE", write)
         except UnfitError as unfit:
@@ -162,21 +188,40 @@ class Store:
         """Give the timeline of one device; None: the analysis has none of it."""
 
         def read(db: sqlite3.Connection) -> Timeline | None:
-            names, sizes = _devices(db, run_id)
+            names, sizes, firsts = _devices(db, run_id)
             if device not in names:
                 return None
             place, number = names.index(device), 0
             while number < len(sizes) and place >= sizes[number]:
                 place -= sizes[number]
                 number += 1
-            row = db.execute("SELECT data FROM blocks WHERE run = ? AND number = ?", (run_id, number)).fetchone()
-            lines = unseal(row[0] if row else None).split(b"\n")
-            timeline = unpack(lines[place]) if place < len(lines) else None
-            if timeline is None or timeline.device != device:
+            if self._sheaf is None or self._sheaf[:2] != (run_id, number):
+                self._sheaf = (run_id, number, unpack_sheaf(_block(db, run_id, number)))
+            sheaf = self._sheaf[2]
+            if place >= len(sheaf.timelines) or sheaf.timelines[place].device != device:
                 raise UnreadableError("a block holds other devices than its run says")
-            return timeline
+
+            def kept(numbers: Sequence[int]) -> Iterator[Lines]:
+                for block in sorted({bisect(firsts, number) for number in numbers}):
+                    yield self._lines(db, run_id, block)
+
+            return timeline_of(sheaf, place, kept)
 
         return self._ask(read, None)
+
+    def _lines(self, db: sqlite3.Connection, run_id: int, block: int) -> Lines:
+        """Give the lines of a run's block, counted from 1."""
+        lines = self._held.pop((run_id, block), None)
+        if lines is None:
+            lines = unpack_lines(_block(db, run_id, -block))
+        while len(self._held) >= BLOCKS_HELD:
+            del self._held[next(iter(self._held))]
+        self._held[run_id, block] = lines
+        return lines
+
+    def _forget(self) -> None:
+        self._held.clear()
+        self._sheaf = None
 
     def _ask(self, read: Callable[[sqlite3.Connection], _T], nothing: _T) -> _T:
         if not self._file.connected:
@@ -184,6 +229,7 @@ class Store:
         try:
             return self._file.transact("BEGIN", read)
         except UnfitError as unfit:
+            self._forget()
             raise StoreProblem(self._file.replace(unfit)) from unfit
 
 
@@ -198,25 +244,16 @@ def _runs(db: sqlite3.Connection) -> list[Run]:
     return runs
 
 
-def _devices(db: sqlite3.Connection, run_id: int) -> tuple[list[str], list[int]]:
-    """Give the names in a run, and how many of them each block holds."""
+def _devices(db: sqlite3.Connection, run_id: int) -> tuple[list[str], list[int], list[int]]:
+    """Give the names in a run, how many each block of timelines holds, and where each block of lines begins."""
     row = db.execute("SELECT devices FROM runs WHERE id = ?", (run_id,)).fetchone()
     if row is None:
-        return [], []
-    names, sizes = load(unseal(row[0]))
-    return names, sizes
+        return [], [], []
+    names, sizes, firsts = load(unseal(row[0]))
+    return names, sizes, firsts
 
 
-def _blocks(timelines: Iterable[Timeline], names: list[str]) -> Iterator[list[bytes]]:
-    """Pack timelines and give them out by blocks; ``names`` takes the device of each."""
-    block: list[bytes] = []
-    size = 0
-    for timeline in timelines:
-        names.append(timeline.device)
-        block.append(pack(timeline))
-        size += len(block[-1])
-        if size >= BLOCK_BYTES:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block
+def _block(db: sqlite3.Connection, run_id: int, number: int) -> bytes:
+    """Read a block of a run."""
+    row = db.execute("SELECT data FROM blocks WHERE run = ? AND number = ?", (run_id, number)).fetchone()
+    return unseal(row[0] if row else None)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-from capflog.packing import UnreadableError
+from capflog.unpacking import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ ENVIRONMENT = "CAPFLOG_STORE"
 
 #: SQLite's ``user_version`` of a store that this capflog reads and writes. Count it up with every change of the tables
 #: or of what is packed in them.
-SCHEMA = 1
+SCHEMA = 2
 
 #: SQLite's ``application_id`` of every store, whatever its version: "CAPF".
 APPLICATION = 0x43415046

@@ -44,6 +44,11 @@ class Story:
     """Its rows in the order in which things happened."""
 
     @property
+    def likely(self) -> frozenset[int]:
+        """Its rows that are merely likely its own."""
+        return frozenset(row for row, sure in self.rows.items() if sure == "likely")
+
+    @property
     def gave_up(self) -> bool:
         """Whether CAPF was not answered in time."""
         waited = self.answered - self.begin if self.answered is not None else 0

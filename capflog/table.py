@@ -399,7 +399,7 @@ class Table:
 
     def keep_texts(self, rows: Iterable[int]) -> None:
         """Read the lines of rows back, all at once, so that :meth:`text` has them at hand."""
-        wanted = sorted({int(row) for row in rows} - self._kept_texts.keys())
+        wanted = sorted({int(row) for row in rows if row not in self._kept_texts})
         if wanted:
             self._kept_texts.update(self.texts.fetch(self, np.array(wanted, dtype=np.int64)))
 
@@ -409,6 +409,16 @@ class Table:
         if row not in self._kept_texts:
             self.keep_texts((row,))
         return self._kept_texts[row]
+
+    def texts_of(self, rows: np.ndarray) -> Iterator[tuple[int, str]]:
+        """Read the lines of rows back, all at once, and keep none: (row, line), each once, in the table's order."""
+        if (rows[1:] <= rows[:-1]).any():
+            rows = np.unique(rows)
+        return self.texts.fetch(self, rows)
+
+    def forget_texts(self) -> None:
+        """Let go of the lines that :meth:`keep_texts` read."""
+        self._kept_texts.clear()
 
     # ---- for those who want all of it -----------------------------------------------------------------------------
 

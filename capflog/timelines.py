@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import fnmatch
 import re
-from typing import TYPE_CHECKING
+from bisect import bisect
+from dataclasses import dataclass, fields, replace
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from capflog.diagnosis import when
-from capflog.model import Enrollment, Row, Timeline
-from capflog.steps import in_order, is_fault
-from capflog.table import NONE
+from capflog.events import SOURCES
+from capflog.facts import moments
+from capflog.model import Timeline
+from capflog.sieve import blocks, gathered
+from capflog.steps import STEPS
+from capflog.unpacking import Lines, Sheaf, timeline_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from capflog.analysis import Analysis
+
+_Part = TypeVar("_Part", Lines, Sheaf)
+
+#: What stands in a sheaf's columns: sureness and marks, and from these places on the steps and the enrollments.
+_WORDS: list[str | None] = [None, "certain", "likely", "", "fault", "cause", *STEPS]
+_CERTAIN, _LIKELY, _UNMARKED, _FAULT, _CAUSE = range(1, 6)
+_STEPS = 6
+
+#: How many lines a block that is kept takes: a megabyte or so.
+_LINES_AT_ONCE = 1 << 13
+
+#: How many rows the timelines of a sheaf take together.
+_ROWS_AT_ONCE = 1 << 16
 
 #: A MAC address in the spellings that people use: 74A02FC0A675, 74:a0:2f:c0:a6:75, 74-A0-..., 74a0.2fc0.a675.
 _MAC = re.compile(
@@ -61,82 +78,188 @@ def match_devices(wanted: str, known: Sequence[str]) -> list[str]:
 
 def names(analysis: Analysis) -> list[str]:
     """List what a timeline can be asked of: every device that a line names, and the ids of enrollments without one."""
-    named = [analysis.events.devices[c] for c in np.unique(analysis.events.device).tolist() if c >= 0]
+    there = np.zeros(len(analysis.events.devices) + 1, dtype=bool)
+    there[analysis.events.device] = True
+    named = [analysis.events.devices[code] for code in np.flatnonzero(there[:-1]).tolist()]
     return sorted(named) + [e.id for e in analysis.report.enrollments if e.device is None]
 
 
 def timelines(analysis: Analysis, only: Iterable[str] | None = None) -> Iterator[Timeline]:
     """Make the timelines of the given devices (all of them where none are given)."""
-    wanted = list(names(analysis) if only is None else only)
-    report, columns, facts = analysis.report, analysis.columns, analysis.facts
-    by_device: dict[str, list[Enrollment]] = {}
-    for enrollment in report.enrollments:
-        by_device.setdefault(enrollment.device or enrollment.id, []).append(enrollment)
-    device = analysis.events.device
-    rows_of = {analysis.events.devices[c]: np.flatnonzero(device == c) for c in np.unique(device).tolist() if c >= 0}
-    members = {name: k for k, name in enumerate(analysis.events.members)}
-    line_rows = {(int(m), int(n)): row for row, (m, n) in enumerate(zip(columns.member, columns.line, strict=True))}
-    titles = {finding.rule: finding.title for finding in report.findings}
-    for name in wanted:
-        enrollments = by_device.get(name, [])
-        rows: list[Row] = []
-        taken: set[int] = set()
-        causes: set[int] = set()
-        for enrollment in enrollments:
-            for record in enrollment.records:
-                taken.add(line_rows[members[record.member], record.line])
-                rows.append(
-                    Row(
-                        record.time,
-                        record.earliest,
-                        record.latest,
-                        record.source,
-                        record.member,
-                        record.line,
-                        record.level,
-                        record.event,
-                        record.text,
-                        enrollment.id,
-                        record.confidence,
-                        record.step,
-                        "fault" if record.fault and enrollment.outcome != "issued" else "",
-                    )
-                )
-            causes.update(analysis.cause_rows.get(enrollment.id, ()))
-        others = [int(row) for row in rows_of.get(name, ()) if int(row) not in taken]
-        for row in in_order(columns, [*others, *causes]):
-            at, low, high = (int(t[row]) for t in (columns.time, columns.earliest, columns.latest))
-            rows.append(
-                Row(
-                    when(at),
-                    when(low),
-                    when(high),
-                    str(columns.source[row]),
-                    facts.member(row),
-                    int(columns.line[row]),
-                    columns.text_of("level", row),
-                    columns.kind[row],
-                    facts.text(row),
-                    None,
-                    None,
-                    None,
-                    "cause" if row in causes else "fault" if is_fault(columns, row) else "",
-                )
-            )
-        rows.sort(key=_at)
-        yield Timeline(
-            name,
-            report.bundle,
-            analysis.alignment.display_zone,
-            [dataclasses.replace(e, records=[]) for e in enrollments],
-            rows,
-            {rule: titles[rule] for e in enrollments for rule in e.causes if rule in titles},
-            [gap.message for gap in report.gaps],
-            any(clock.assumed for clock in report.clocks),
+    ways = _Ways(analysis, list(names(analysis) if only is None else only))
+    lines = [_listed(block) for block in _lines(analysis, ways.shown())]
+    firsts = [block.number[0] for block in lines]
+
+    def kept(numbers: Sequence[int]) -> list[Lines]:
+        return [lines[place - 1] for place in sorted({bisect(firsts, number) for number in numbers})]
+
+    # They come back as the store gives them: there is one way to make a timeline of columns.
+    for sheaf in map(_listed, ways.sheaves()):
+        for place in range(len(sheaf.timelines)):
+            yield timeline_of(sheaf, place, kept)
+
+
+def _listed(part: _Part) -> _Part:
+    """Give a part with its columns as lists."""
+    columns = {column.name: getattr(part, column.name) for column in fields(part)}
+    return replace(part, **{name: c.tolist() for name, c in columns.items() if isinstance(c, np.ndarray)})
+
+
+def parts(analysis: Analysis) -> Iterator[Lines | Sheaf]:
+    """Give all timelines taken apart, as the store keeps them: first the lines that they show, each once."""
+    ways = _Ways(analysis, names(analysis))
+    yield from _lines(analysis, ways.shown())
+    yield from ways.sheaves()
+
+
+def _lines(analysis: Analysis, rows: np.ndarray) -> Iterator[Lines]:
+    """Give lines of the table with their texts, which are read back in one walk through the bundle."""
+    table = analysis.events
+    levels = sorted({shape.level for shape in table.vocabulary.shapes if shape.level is not None})
+    place = {level: number for number, level in enumerate(levels)}
+    level_of = np.array([place.get(shape.level or "", -1) for shape in table.vocabulary.shapes] or [-1], dtype=np.int64)
+    fixed: list[str | None] = [*SOURCES, *table.kinds, *levels, None]
+    kinds, at_levels = len(SOURCES), len(SOURCES) + len(table.kinds)
+    texts = table.texts_of(rows)
+    for begin in range(0, len(rows), _LINES_AT_ONCE):
+        block = rows[begin : begin + _LINES_AT_ONCE]
+        members, member = np.unique(table.member[block], return_inverse=True)
+        level = level_of[table.shape[block]]
+        yield Lines(
+            unit=1000,
+            names=[*fixed, *(table.members[code] for code in members.tolist())],
+            number=block,
+            time=table.time[block],
+            earliest=table.earliest[block],
+            latest=table.latest[block],
+            line=table.line[block].astype(np.int64),
+            source=table.source[block],
+            member=member + len(fixed),
+            level=np.where(level < 0, len(fixed) - 1, level + at_levels),
+            event=table.kind[block] + kinds,
+            texts=[text for _, text in islice(texts, len(block))],
         )
 
 
-def _at(row: Row) -> int:
-    """Order rows by their time, those without one by their bounds; what nothing dates comes first."""
-    at = row.time or row.earliest or row.latest
-    return NONE if at is None else int(at.timestamp() * 1000)
+@dataclass(slots=True)
+class _Own:
+    """Rows of timelines as columns: the number of the timeline, and what a sheaf tells of each row."""
+
+    row: np.ndarray
+    of: np.ndarray
+    enrollment: np.ndarray
+    confidence: np.ndarray
+    step: np.ndarray
+    mark: np.ndarray
+
+    def __add__(self, other: _Own) -> _Own:
+        return _Own(*(np.concatenate((getattr(self, name), getattr(other, name))) for name in self.__slots__))
+
+    def __getitem__(self, order: np.ndarray) -> _Own:
+        return _Own(*(getattr(self, name)[order] for name in self.__slots__))
+
+
+class _Ways:
+    """Whose timeline shows which rows, in which order: the timelines' names have numbers, in the order given."""
+
+    def __init__(self, analysis: Analysis, wanted: Sequence[str]) -> None:
+        self._analysis, self._wanted = analysis, wanted
+        table = analysis.events
+        number_of = {name: number for number, name in enumerate(wanted)}
+        # Behind the devices that a line can name stands the line that names none.
+        self._of_device = np.array([*(number_of.get(name, -1) for name in table.devices), -1], dtype=np.int32)
+        enrollments = analysis.report.enrollments
+        of = np.array([number_of.get(e.device or e.id, -1) for e in enrollments], dtype=np.int32)
+        # The enrollments of one name after those of another.
+        self._order = np.argsort(of, kind="stable")
+        self._bounds = np.searchsorted(of[self._order], np.arange(len(wanted) + 1)).tolist()
+        self._of_enrollment = of.astype(np.int64)
+        self._taken = np.zeros(table.count, dtype=bool)
+        self._shown: np.ndarray = self._of_device[table.device] >= 0
+        self._sizes = np.bincount(self._of_device[table.device] + 1, minlength=len(wanted) + 1)[1:]
+        stories = analysis.stories
+        for begin, end in blocks([len(story.order) for story in stories]):
+            rows, owner = gathered([story.order for story in stories[begin:end]])
+            own = of[begin:end][owner]
+            self._shown[rows[own >= 0]] = True
+            self._taken[rows[(own >= 0) & (self._of_device[table.device[rows]] == own)]] = True
+            self._sizes = self._sizes + np.bincount(own[own >= 0], minlength=len(wanted))
+
+    def shown(self) -> np.ndarray:
+        """List all rows that some timeline shows, in the table's order."""
+        shown = self._shown.copy()
+        for rows in {id(rows): rows for rows in self._analysis.cause_rows.values()}.values():
+            shown[rows] = True
+        return np.flatnonzero(shown)
+
+    def sheaves(self) -> Iterator[Sheaf]:
+        """Make the timelines, some thousand rows of them at a time."""
+        report, alignment = self._analysis.report, self._analysis.alignment
+        lacking = [gap.message for gap in report.gaps]
+        assumed = any(clock.assumed for clock in report.clocks)
+        titles = {finding.rule: finding.title for finding in report.findings}
+        for first, last in blocks(self._sizes.tolist(), _ROWS_AT_ONCE):
+            places = self._order[self._bounds[first] : self._bounds[last]]
+            own = self._own(places) + self._others(first, last, places)
+            at = moments(self._analysis.events, own.row)
+            own = own[np.lexsort((at, own.of))]
+            bare = []
+            for number in range(first, last):
+                its = self._order[self._bounds[number] : self._bounds[number + 1]].tolist()
+                enrollments = [replace(report.enrollments[place], records=[]) for place in its]
+                causes = {rule: titles[rule] for e in enrollments for rule in e.causes if rule in titles}
+                zone = alignment.display_zone
+                name = self._wanted[number]
+                bare.append(Timeline(name, report.bundle, zone, enrollments, [], causes, lacking, assumed))
+            ids: list[str | None] = [report.enrollments[place].id for place in places.tolist()]
+            sizes = np.bincount(own.of - first, minlength=last - first).tolist()
+            yield Sheaf(bare, sizes, [*_WORDS, *ids], own.row, own.enrollment, own.confidence, own.step, own.mark)
+
+    def _own(self, places: np.ndarray) -> _Own:
+        """Give the rows of enrollments (by their places in the report), each one's in its order."""
+        analysis = self._analysis
+        stories = [analysis.stories[place] for place in places.tolist()]
+        rows, owner = gathered([story.order for story in stories])
+        of = self._of_enrollment[places][owner]
+        steps = analysis.advance.steps(rows, owner)
+        confidence = np.full(len(rows), _CERTAIN, dtype=np.int32)
+        some = [number for number, story in enumerate(stories) if story.likely]
+        if some:
+            bounds = np.searchsorted(owner, np.arange(len(stories) + 1))
+            for number in some:
+                span = slice(bounds[number], bounds[number + 1])
+                confidence[span][np.isin(rows[span], list(stories[number].likely))] = _LIKELY
+        failed = np.array([story.outcome != "issued" for story in stories], dtype=bool)
+        fault = analysis.advance.faults(rows) & failed[owner]
+        return _Own(
+            rows,
+            of,
+            owner + len(_WORDS),
+            confidence,
+            np.where(steps == 0, 0, steps.astype(np.int32) - 1 + _STEPS),
+            np.where(fault, _FAULT, _UNMARKED),
+        )
+
+    def _others(self, first: int, last: int, places: np.ndarray) -> _Own:
+        """Give what the devices say besides, and what explains their failures from outside, in the order of time."""
+        analysis, table = self._analysis, self._analysis.events
+        wanted = (self._of_device >= first) & (self._of_device < last)
+        said = np.flatnonzero(wanted[table.device] & ~self._taken)
+        of_said = self._of_device[table.device[said]].astype(np.int64)
+        # Enrollments that failed for one start have one array.
+        pairs: dict[tuple[int, int], np.ndarray] = {}
+        for place, of in zip(places.tolist(), self._of_enrollment[places].tolist(), strict=True):
+            proof = analysis.cause_rows.get(place)
+            if proof is not None:
+                pairs[of, id(proof)] = proof
+        cause, pair = gathered(list(pairs.values()))
+        of_cause = np.array([of for of, _ in pairs], dtype=np.int64)[pair] if pairs else pair
+        # A device and a row in one number: of two starts that share a line it is shown once.
+        causes = np.unique(of_cause * table.count + cause)
+        row = np.concatenate((said, causes % max(table.count, 1)))
+        of = np.concatenate((of_said, causes // max(table.count, 1)))
+        mark = np.where(analysis.advance.faults(row), _FAULT, _UNMARKED)
+        mark[np.isin(of * table.count + row, causes)] = _CAUSE
+        nothing = np.zeros(len(row), dtype=np.int64)
+        order = np.lexsort((table.line[row], table.member[row], table.source[row]))
+        return _Own(row, of, nothing, nothing, nothing, mark)[order]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -506,3 +507,43 @@ def test_whatever_is_written_is_read_or_refused_in_plain_words(sentence: str) ->
     assert 1 <= error.line <= len(rows)
     assert 1 <= error.column <= len(rows[error.line - 1]) + 1
     assert error.message.startswith(REPEATS) or not INSIDE.search(error.message), error.message
+
+
+# ---- what is known beforehand ---------------------------------------------------------------------------------------
+
+SENTENCES = [
+    "curl.failed with code = 6",
+    "no curl.failed",
+    "est.response after curl.ok",
+    "est.response before curl.ok and no curl.failed with code = 7",
+    "curl.failed with code = 6 within 2 s of est.response",
+    "(curl.failed or no curl.ok) and est.response",
+    "enrollment with outcome = failed and no curl.ok",
+]
+EVENTS = [
+    fact("curl.failed", 0, code=6),
+    fact("curl.failed", 5000, code=7),
+    fact("curl.ok", 1000),
+    fact("est.response", 1500),
+    fact("curl.url", 1600),
+]
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+@pytest.mark.parametrize("outcome", ["failed", "issued"])
+def test_what_fits_tells_what_a_condition_can_come_to(sentence: str, outcome: str) -> None:
+    """And no event that fits none of its tests has a say in it."""
+    tree = read(sentence).tree
+    tests = list(conditions.event_tests(tree))
+    for length in range(4):
+        for events in itertools.permutations(EVENTS, length):
+            episode = [*events, fact("enrollment", 0, outcome=outcome)]
+            told = conditions.may_hold(tree, lambda test, episode=episode: bool(test.all_in(episode)))  # type: ignore[misc]
+            assert told in (None, holds(sentence, *episode))
+            fitting = [event for event in episode if any(test.all_in([event]) for test in tests)]
+            assert match(sentence, *fitting) == match(sentence, *episode)
+    assert conditions.may_hold(tree, lambda _: None) is None
+
+
+def test_only_nearness_asks_for_times() -> None:
+    assert [sentence for sentence in SENTENCES if conditions.by_time(read(sentence).tree)] == [SENTENCES[4]]

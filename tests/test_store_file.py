@@ -17,8 +17,8 @@ import pytest
 
 from capflog import store as store_module
 from capflog import store_file
-from capflog.packing import UnreadableError
 from capflog.store import KEPT_RUNS, Store, StoreProblem
+from capflog.unpacking import UnreadableError
 from tests.test_store import DEVICES, environment, fill, opened, posix_only, problem, timeline_of
 
 if TYPE_CHECKING:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 
-from capflog.timelines import UnknownDeviceError, match_devices, names, timelines
+from capflog import timelines as timelines_module
+from capflog.store import Store
+from capflog.timelines import UnknownDeviceError, match_devices, names, parts, timelines
 from tests.scenes import (
     EASTERN,
     NOT_ALLOWED,
@@ -30,6 +34,8 @@ from tests.scenes import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from capflog.analysis import Analysis
     from capflog.model import Row, Timeline
 
@@ -149,6 +155,22 @@ def moment(row: Row) -> object:
 def test_what_can_be_asked_of_is_every_device_and_every_enrollment_without_one() -> None:
     assert names(lab()) == [QUIET, OTHER, PHONE, "e0001"]
     assert [timeline.device for timeline in timelines(lab())] == names(lab())
+
+
+def test_what_the_store_keeps_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small its blocks are."""
+    monkeypatch.setattr(timelines_module, "_LINES_AT_ONCE", 7)
+    monkeypatch.setattr(timelines_module, "_ROWS_AT_ONCE", 30)
+    with Store.open(tmp_path, create=True) as store:
+        run = store.keep(["{", "}"], "lab", parts(lab()))
+        assert store.report(run) == "{}"
+        assert store.devices(run) == names(lab())
+        assert [store.timeline(run, name) for name in names(lab())] == list(timelines(lab()))
+        assert [store.timeline(run, name) for name in names(lab())] == [shown(name) for name in names(lab())]
+    with closing(sqlite3.connect(tmp_path / "capflog.db")) as db:
+        numbers = [number for (number,) in db.execute("SELECT number FROM blocks")]
+    assert min(numbers) < -1
+    assert max(numbers) > 0
 
 
 def test_a_timeline_holds_all_lines_of_its_enrollments() -> None:

@@ -14,8 +14,10 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import capflog
+from capflog.records import in_blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from capflog.model import Clock, Enrollment, Evidence, Finding, Member, Record, Report, ServiceStart
@@ -32,11 +34,12 @@ def document(report: Report) -> dict[str, Any]:
     Text stands as it was logged. A lone surrogate (a byte of a file's name that is no UTF-8) is no character and many
     readers of JSON refuse it: it is written as the six characters ``\udce9``.
     """
-    clean: dict[str, Any] = _without_surrogates(_document(report))
+    enrollments = [_enrollment(enrollment) for block in in_blocks(report.enrollments) for enrollment in block]
+    clean: dict[str, Any] = _without_surrogates(_document(report, enrollments))
     return clean
 
 
-def _document(report: Report) -> dict[str, Any]:
+def _document(report: Report, enrollments: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "tool": {"name": "capflog", "version": capflog.__version__},
@@ -53,7 +56,7 @@ def _document(report: Report) -> dict[str, Any]:
         "bundle": {"name": report.bundle, "members": [_member(member) for member in report.members]},
         "clocks": [_clock(clock) for clock in report.clocks],
         "starts": [_start(start) for start in report.starts],
-        "enrollments": [_enrollment(enrollment) for enrollment in report.enrollments],
+        "enrollments": enrollments,
         "unattributed": report.unattributed,
     }
 
@@ -64,10 +67,42 @@ def dumps(report: Report) -> str:
     Characters that a terminal could take for a command, or that nobody can see, are written as JSON escapes: it stays
     the same text for whoever reads the JSON.
     """
-    text = f"{{\n{_properties(_document(report))}\n}}\n"
+    return "".join(pieces(report))
+
+
+def pieces(report: Report, *, records: bool = True) -> Iterator[str]:
+    """Give the text of :func:`dumps` piece by piece: no more than some hundred enrollments are held at a time.
+
+    ``records``: with the enrollments' records; without, each has none.
+    """
+    yield from map(_harmless, _pieces(report, records=records))
+
+
+def _pieces(report: Report, *, records: bool) -> Iterator[str]:
+    lead = "{\n"
+    for name, value in _document(report, []).items():
+        if name == "enrollments" and report.enrollments:
+            yield f"{lead}{json.dumps(name)}: ["
+            lead = "\n"
+            for block in in_blocks(report.enrollments) if records else (report.enrollments,):
+                for enrollment in block:
+                    yield lead + _item(_enrollment(enrollment, records=records))
+                    lead = ",\n"
+            yield "\n]"
+        else:
+            yield f"{lead}{json.dumps(name)}: {_value(value)}"
+        lead = ",\n"
+    yield "\n}\n"
+
+
+def _harmless(text: str) -> str:
     if text.isascii() and "\x7f" not in text:
         return text
     return _BEYOND_ASCII.sub(lambda found: _quoted(found[0]), text)
+
+
+def _item(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _properties(properties: dict[str, Any]) -> str:
@@ -76,11 +111,11 @@ def _properties(properties: dict[str, Any]) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, list) and value:
-        items = ",\n".join(json.dumps(item, ensure_ascii=False, allow_nan=False) for item in value)
+        items = ",\n".join(map(_item, value))
         return f"[\n{items}\n]"
     if isinstance(value, dict) and any(isinstance(part, list) for part in value.values()):
         return f"{{\n{_properties(value)}\n}}"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return _item(value)
 
 
 def _quoted(text: str) -> str:
@@ -162,7 +197,7 @@ def _record(record: Record) -> dict[str, Any]:
     }
 
 
-def _enrollment(enrollment: Enrollment) -> dict[str, Any]:
+def _enrollment(enrollment: Enrollment, *, records: bool = True) -> dict[str, Any]:
     told = None if enrollment.est_error is None else {"name": enrollment.est_error, "value": enrollment.est_value}
     return {
         "id": enrollment.id,
@@ -174,7 +209,7 @@ def _enrollment(enrollment: Enrollment) -> dict[str, Any]:
         "missing": enrollment.missing,
         "est_error": told,
         "causes": list(enrollment.causes),
-        "records": [_record(record) for record in enrollment.records],
+        "records": [_record(record) for record in enrollment.records] if records else [],
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from capflog.events import SOURCES
@@ -22,6 +24,7 @@ from capflog.reports.layout import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from rich.text import Text
 
@@ -151,34 +154,55 @@ def _causes(page: Page, report: Report, found: list[Problem], zone: Zone) -> Non
         problems.show(page, number, problem, zone, titles)
 
 
-def _when(enrollment: Enrollment) -> float:
-    time = enrollment.ended or enrollment.started
-    return time.timestamp() if time else float("-inf")
+@dataclass(slots=True)
+class _Attempts:
+    """How often a device tried, and its last attempt with the time of that."""
+
+    count: int
+    last: Enrollment
+    time: datetime | None
+
+
+def _attempts(report: Report) -> dict[str | None, _Attempts]:
+    found: dict[str | None, _Attempts] = {}
+    for enrollment in report.enrollments:
+        time = enrollment.ended or enrollment.started
+        before = found.get(enrollment.device)
+        if before is None:
+            found[enrollment.device] = _Attempts(1, enrollment, time)
+            continue
+        before.count += 1
+        # Of two enrollments at the same time, or without one, the later in the report is the later.
+        if before.time is None or (time is not None and time >= before.time):
+            before.last, before.time = enrollment, time
+    return found
 
 
 def _devices(page: Page, report: Report, found: list[Problem], zone: Zone) -> None:
     """The devices, those whose last enrollment failed first, then the latest first."""
-    attempts: dict[str | None, list[Enrollment]] = {}
-    for enrollment in report.enrollments:
-        attempts.setdefault(enrollment.device, []).append(enrollment)
+    attempts = _attempts(report)
     if not attempts:
         return
-    # Of two enrollments at the same time, or without one, the later in the report is the later.
-    latest = {d: max(enumerate(es), key=lambda pair: (_when(pair[1]), pair[0]))[1] for d, es in attempts.items()}
     order = list(_OUTCOMES)
-    ranked = sorted(attempts, key=lambda d: (order.index(latest[d].outcome), -_when(latest[d]), d is None, d or ""))
-    days = {zone.date(t) for e in latest.values() if (t := e.ended or e.started)}
+
+    def rank(device: str | None) -> tuple[int, float, bool, str]:
+        its = attempts[device]
+        since = float("-inf") if its.time is None else its.time.timestamp()
+        return order.index(its.last.outcome), -since, device is None, device or ""
+
+    ranked = nsmallest(DEVICES_SHOWN, attempts, key=rank)
+    times = [its.time for its in attempts.values() if its.time is not None]
+    days = {zone.date(time) for time in (min(times), max(times))} if times else set()
     page.heading("Devices")
     rows: list[list[Text]] = []
-    for device in ranked[:DEVICES_SHOWN]:
-        last = latest[device]
-        time = last.ended or last.started
+    for device in ranked:
+        last, time = attempts[device].last, attempts[device].time
         error = last.est_error if last.outcome != "issued" else None
         shown = "" if time is None else zone.clock(time) if len(days) == 1 else zone.stamp(time)
         rows.append(
             [
                 page.say("(no name)", "dim") if device is None else page.log(device),
-                page.say(f"{len(attempts[device]):,}"),
+                page.say(f"{attempts[device].count:,}"),
                 page.say(last.outcome, _OUTCOMES[last.outcome]),
                 page.say(shown),
                 page.log(error or ""),
@@ -197,11 +221,11 @@ def _devices(page: Page, report: Report, found: list[Problem], zone: Zone) -> No
         # The ids of the rules would be broken; the numbers under "Causes" say the same.
         numbers = problems.numbers(found)
         columns[-1] = Column("cause no.", yields=True, least=8)
-        for device, row in zip(ranked, rows, strict=False):
-            row[-1] = page.log(" or ".join(numbers.get(rule, rule) for rule in latest[device].causes))
+        for device, row in zip(ranked, rows, strict=True):
+            row[-1] = page.log(" or ".join(numbers.get(rule, rule) for rule in attempts[device].last.causes))
     page.table(columns, rows, indent=2)
-    if len(ranked) > DEVICES_SHOWN:
-        more = len(ranked) - DEVICES_SHOWN
+    if len(attempts) > DEVICES_SHOWN:
+        more = len(attempts) - DEVICES_SHOWN
         page.add(page.say(f"and {more:,} more: capflog analyze --format json"), indent=2)
 
 

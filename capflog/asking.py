@@ -1,0 +1,291 @@
+"""Which rules speak on which episode: an enrollment, a start of CES, or lines that belong to neither.
+
+The most specific rule speaks; those that it supersedes are silent, and a rule of last resort speaks only where no
+other error does. What the rules say depends on which of their tests the episode's rows fit, in which order: episodes
+that are alike in that are asked once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from capflog.conditions import by_time, event_tests, may_hold
+from capflog.facts import moments, ordered
+from capflog.sieve import Sieve, gathered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from capflog.conditions import Condition, EventTest
+    from capflog.facts import Facts
+    from capflog.model import Confidence
+    from capflog.rulebook import Rule
+    from capflog.starts import Start
+    from capflog.steps import Columns
+    from capflog.story import Story
+
+SURENESS: tuple[Confidence, ...] = ("possible", "likely", "certain")
+
+#: The kind of an episode's fact, its outcome and its error, which have few values: by them most rules are ruled out.
+_Known = tuple[str | None, str | None, str | None]
+
+_NO_ROWS = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(slots=True)
+class Spoken:
+    """One rule that spoke on one episode, and the rows that prove it, in the order of time."""
+
+    rule: Rule
+    rows: np.ndarray
+    confidence: Confidence
+    alternatives: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Episode:
+    """What some rule had something to say on."""
+
+    story: Story | None = None
+    start: Start | None = None
+    spoken: list[Spoken] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A condition that may hold: its rule, and whether it is the one that is only likely."""
+
+    rule: Rule
+    condition: Condition
+    likely: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a rule says on all episodes that are alike: ``places`` among those of their rows that fit any test."""
+
+    rule: Rule
+    places: tuple[int, ...]
+    confidence: Confidence
+    alternatives: tuple[str, ...]
+
+
+class Asking:
+    """Asks every rule of every episode.
+
+    The episodes are numbered: the enrollments, then the starts, then what belongs to none. ``spoken`` holds those on
+    which a rule speaks, by their numbers in order; ``at_work`` the numbers of those in which CES's requests failed.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        facts: Facts,
+        stories: Sequence[Story],
+        starts: Sequence[Start],
+        strays: Sequence[Sequence[int]],
+        rules: Sequence[Rule],
+        reached: Callable[[int], str | None],
+    ) -> None:
+        """Ask; ``reached`` tells of an enrollment, by its number, the last step that succeeded."""
+        self._columns, self._facts = columns, facts
+        self._stories, self._starts = stories, starts
+        self._conditions = [
+            _Asked(rule, condition, likely)
+            for rule in rules
+            for condition, likely in ((rule.condition, False), (rule.likely_condition, True))
+            if condition is not None
+        ]
+        self._reached = reached if _asked_for(rules, "reached") else None
+        self.spoken: dict[int, Episode] = {}
+        self._sieve = Sieve(facts, rules)
+        self._outcomes: dict[Any, tuple[_Said, ...]] = {}
+        self._tests: dict[tuple[_Asked, ...], np.ndarray] = {}
+        self._shown: dict[str, np.ndarray | None] = {}
+        self._unsorted: list[Spoken] = []
+        groups = [*(s.order for s in stories), *(s.rows for s in starts), *strays]
+        sorts, bits_of_sort = self._sieve.of_episodes(groups)
+        at_work = np.array([self._sieve.fits(self._sieve.at_work, bits) for bits in bits_of_sort], dtype=bool)
+        self.at_work: set[int] = set(np.flatnonzero(at_work[sorts]).tolist()) if groups else set()
+        candidates: dict[tuple[int, _Known], tuple[_Asked, ...]] = {}
+        for number, (sort, known) in enumerate(zip(sorts.tolist(), self._known(len(strays)), strict=True)):
+            asked = candidates.get((sort, known))
+            if asked is None:
+                asked = candidates[sort, known] = self._candidates(bits_of_sort[sort], known)
+            if asked:
+                self._ask(number, known, groups[number], asked)
+        self._sort()
+
+    # ---- what an episode is, and what may hold on it ---------------------------------------------------------------
+
+    def _known(self, strays: int) -> Iterator[_Known]:
+        """Give of each episode in turn the kind of its fact, with outcome and error."""
+        for story in self._stories:
+            yield "enrollment", story.outcome, story.error
+        for start in self._starts:
+            yield "start", {True: "ok", False: "failed", None: "unknown"}[start.ok], None
+        yield from ((None, None, None) for _ in range(strays))
+
+    def _fact(self, number: int, known: _Known) -> dict[str, Any] | None:
+        """Make the fact about the whole of an episode."""
+        kind, outcome, error = known
+        if kind is None:
+            return None
+        fact: dict[str, Any] = {"kind": kind, "at": None, "outcome": outcome}
+        if kind == "enrollment":
+            story = self._stories[number]
+            fact["at"] = story.begin
+            if error is not None:
+                fact["error"] = error
+            if story.device is not None:
+                fact["device"] = story.device
+            if story.answered is not None:
+                fact["waited"] = (story.answered - story.begin) / 1000
+            if self._reached is not None:
+                fact["reached"] = self._reached(number)
+        return fact
+
+    def _candidates(self, bits: tuple[int, ...], known: _Known) -> tuple[_Asked, ...]:
+        """Give the conditions that may hold on an episode whose rows fit those tests."""
+        kind, outcome, error = known
+        few = {"outcome": outcome, "error": error}
+
+        def fits(test: EventTest) -> bool | None:
+            if test.kind not in self._sieve.of_facts:
+                return self._sieve.fits(test, bits)
+            if test.kind != kind or not all(t.holds(few[t.field]) for t in test.tests if t.field in few):
+                return False
+            return None if any(t.field not in few for t in test.tests) else True
+
+        return tuple(one for one in self._conditions if may_hold(one.condition.tree, fits) is not False)
+
+    # ---- what is said ---------------------------------------------------------------------------------------------
+
+    def _ask(self, number: int, known: _Known, group: Sequence[int] | np.ndarray, asked: tuple[_Asked, ...]) -> None:
+        """Let rules speak on one episode."""
+        table = self._facts.table
+        kind = known[0]
+        if kind is None:
+            group = ordered(self._columns, table, group)
+        rows = np.asarray(group, dtype=np.int64)
+        places, bits = self._sieve.bits_of(rows, self._tests_of(asked))
+        own = rows[places]
+        fact = self._fact(number, known)
+        likely = self._likely(number)
+        sure = tuple(row not in likely for row in own.tolist()) if likely else ()
+        of_fact: tuple[bool, ...] = ()
+        if fact is not None:
+            tests = self._sieve.of_facts[fact["kind"]]
+            of_fact = tuple(all(t.holds(fact.get(t.field)) for t in test.tests) for test in tests)
+        key = (asked, bits.tobytes(), of_fact, sure)
+        alike = not any(by_time(one.condition.tree) for one in asked)
+        said = self._outcomes.get(key) if alike else None
+        if said is None:
+            said = self._said(own, fact, asked, sure)
+            if alike:
+                self._outcomes[key] = said
+        if not said:
+            return
+        kinds = table.kind[rows]
+        spoken = []
+        for one in said:
+            proof = own[list(one.places)] if one.places else _NO_ROWS
+            shows = self._shows(one.rule)
+            if shows is not None:
+                proof = np.concatenate((proof, rows[shows[kinds]]))
+            if not len(proof) and one.rule.last_resort:
+                proof = rows[-1:]
+            spoken.append(Spoken(one.rule, proof, one.confidence, list(one.alternatives)))
+        self._unsorted += spoken
+        of_start = number - len(self._stories)
+        self.spoken[number] = Episode(
+            self._stories[number] if kind == "enrollment" else None,
+            self._starts[of_start] if kind == "start" else None,
+            spoken,
+        )
+
+    def _tests_of(self, asked: tuple[_Asked, ...]) -> np.ndarray:
+        """Give the bits of the tests that conditions ask for: no other row can make them true."""
+        found = self._tests.get(asked)
+        if found is None:
+            tests = (test for one in asked for test in event_tests(one.condition.tree))
+            found = self._tests[asked] = self._sieve.bits_for(tests)
+        return found
+
+    def _likely(self, number: int) -> frozenset[int]:
+        return self._stories[number].likely if number < len(self._stories) else frozenset()
+
+    def _shows(self, rule: Rule) -> np.ndarray | None:
+        """Tell of each kind of event whether a rule shows it beside its proof."""
+        if rule.id not in self._shown:
+            table = self._facts.table
+            shows = np.array([kind in rule.show for kind in table.kinds], dtype=bool)
+            self._shown[rule.id] = shows if shows.any() else None
+        return self._shown[rule.id]
+
+    def _said(
+        self, own: np.ndarray, fact: dict[str, Any] | None, asked: tuple[_Asked, ...], sure: tuple[bool, ...]
+    ) -> tuple[_Said, ...]:
+        """Ask the conditions of rows that fit some test; where ``sure`` is given some of them are merely likely."""
+        place_of = {row: place for place, row in enumerate(own.tolist())}
+        kinds = self._facts.table.kind[own].tolist()
+        names = self._facts.table.kinds
+        facts = [
+            self._facts.of(row, raw=names[kind] in self._sieve.raw)
+            for row, kind in zip(own.tolist(), kinds, strict=True)
+        ]
+        if fact is not None:
+            facts.append(fact)
+        found: dict[str, tuple[Rule, list[int], Confidence]] = {}
+        for one in asked:
+            match = one.condition.match(facts)
+            if match is None:
+                continue
+            places = [place_of[f["row"]] for f in match if "row" in f]
+            rule = one.rule
+            if rule.id in found:
+                before = found[rule.id][1]
+                before += [place for place in places if place not in before]
+                continue
+            confidence: Confidence = "likely" if one.likely or rule.status == "inferred" else "certain"
+            if places and sure and not any(sure[place] for place in places):
+                confidence = "likely"
+            found[rule.id] = (rule, places, confidence)
+        spoken = list(found.values())
+        firm = any(rule.severity == "error" and not rule.last_resort for rule, _, _ in spoken)
+        spoken = [one for one in spoken if not (one[0].last_resort and firm)]
+        silenced = {name for rule, _, _ in spoken for name in rule.supersedes}
+        spoken = [one for one in spoken if one[0].id not in silenced]
+        said = []
+        for rule, places, confidence in spoken:
+            others = tuple(
+                other.id
+                for other, its, _ in spoken
+                if other is not rule and other.id in rule.alternatives and set(its) & set(places)
+            )
+            said.append(_Said(rule, tuple(places), "possible" if others else confidence, others))
+        said.sort(key=lambda s: (-SURENESS.index(s.confidence), s.rule.last_resort, s.rule.id))
+        return tuple(said)
+
+    def _sort(self) -> None:
+        """Put the proof of all that was said in the order of time, each row once."""
+        spoken, self._unsorted = self._unsorted, []
+        table = self._facts.table
+        rows, owner = gathered([one.rows for one in spoken])
+        order = np.lexsort((table.line[rows], table.member[rows], table.source[rows], moments(table, rows), owner))
+        rows, owner = rows[order], owner[order]
+        first = np.ones(len(rows), dtype=bool)
+        first[1:] = (rows[1:] != rows[:-1]) | (owner[1:] != owner[:-1])
+        rows, owner = rows[first], owner[first]
+        bounds = np.searchsorted(owner, np.arange(len(spoken) + 1)).tolist()
+        for one, begin, end in zip(spoken, bounds, bounds[1:], strict=False):
+            one.rows = rows[begin:end]
+
+
+def _asked_for(rules: Sequence[Rule], name: str) -> bool:
+    """Tell whether any condition asks for a field."""
+    conditions = [c for rule in rules for c in (rule.condition, rule.likely_condition) if c is not None]
+    return any(one.field == name for c in conditions for test in event_tests(c.tree) for one in test.tests)

@@ -1,0 +1,146 @@
+"""Which rows fit what the rules ask for: each ``KIND with ...`` of a rulebook is put to a whole column at once.
+
+Nearly all enrollments go well, and nearly all rows of one that does not have nothing to say to any rule. What a
+condition comes to depends on nothing but the rows that fit its tests, their order and their times: so each test is
+asked of each *distinct* value once, and an episode is known by the set of tests that its rows fit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from capflog.conditions import FACTS, EventTest, event_tests
+from capflog.facts import rows_by_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from capflog.facts import Facts
+    from capflog.rulebook import Rule
+
+#: How many rows of episodes are gone through at a time: what is held of them stays within some tens of MB.
+ROWS_AT_ONCE = 1 << 20
+
+
+class Sieve:
+    """The tests of a rulebook over the rows of a table.
+
+    ``tests``: what is asked of the logs' events; ``of_facts``: what is asked of the engine's own two facts, by kind.
+    """
+
+    def __init__(self, facts: Facts, rules: Iterable[Rule]) -> None:
+        conditions = [c for rule in rules for c in (rule.condition, rule.likely_condition) if c is not None]
+        every = dict.fromkeys(test for condition in conditions for test in event_tests(condition.tree))
+        # What says that CES was at work is asked for here too (see diagnosis).
+        self.at_work = EventTest("curl.failed", ())
+        self.tests: list[EventTest] = [self.at_work, *(t for t in every if t.kind not in FACTS and t != self.at_work)]
+        self.of_facts = {kind: [test for test in every if test.kind == kind] for kind in FACTS}
+        self.place = {test: place for place, test in enumerate(self.tests)}
+        self.raw = frozenset(test.kind for test in self.tests if any(t.field == "raw" for t in test.tests))
+        self._rows = facts.table.count
+        fitting = self._fitting(facts)
+        self._hit = np.zeros(self._rows, dtype=bool)
+        for rows in fitting:
+            self._hit[rows] = True
+        self._hits = np.flatnonzero(self._hit)
+        # A bit for each test, in as many words of 64 as it takes.
+        self._bits = np.zeros((len(self._hits), (len(self.tests) + 63) // 64), dtype=np.uint64)
+        for place, rows in enumerate(fitting):
+            self._bits[np.searchsorted(self._hits, rows), place // 64] |= np.uint64(1 << place % 64)
+
+    def _fitting(self, facts: Facts) -> list[np.ndarray]:
+        """Give for each test the rows that fit it."""
+        columns: dict[tuple[str, str], tuple[np.ndarray, list[Any]]] = {}
+        of_kind = rows_by_kind(facts.table, {test.kind for test in self.tests})
+        found = []
+        for test in self.tests:
+            every = of_kind[test.kind]
+            left = np.arange(len(every))
+            # The lines themselves come last: reading them back is dear.
+            for one in sorted(test.tests, key=lambda one: one.field == "raw"):
+                if not len(left):
+                    break
+                if one.field == "raw":
+                    numbers, values = facts.column("raw", test.kind, every[left])
+                    left = left[np.array([one.holds(value) for value in values], dtype=bool)[numbers]]
+                    continue
+                column = columns.get((test.kind, one.field))
+                if column is None:
+                    column = columns[test.kind, one.field] = facts.column(one.field, test.kind, every)
+                numbers, values = column
+                holds = np.zeros(len(values), dtype=bool)
+                for number in np.unique(numbers[left]).tolist():
+                    holds[number] = one.holds(values[number])
+                left = left[holds[numbers[left]]]
+            found.append(every[left])
+        return found
+
+    def bits_for(self, tests: Iterable[EventTest]) -> np.ndarray:
+        """Give the bits of tests, as many words as there are of them."""
+        found = np.zeros(self._bits.shape[1], dtype=np.uint64)
+        for place in (self.place[test] for test in tests if test in self.place):
+            found[place // 64] |= np.uint64(1 << place % 64)
+        return found
+
+    def bits_of(self, rows: np.ndarray, wanted: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Give the places of those rows that fit any test, and the bits of the tests that each of them fits.
+
+        ``wanted``: the bits of the tests that count (see :meth:`bits_for`).
+        """
+        places = np.flatnonzero(self._hit[rows])
+        bits = self._bits[np.searchsorted(self._hits, rows[places])]
+        if wanted is not None:
+            bits &= wanted
+            some = bits.any(axis=1)
+            places, bits = places[some], bits[some]
+        return places, bits
+
+    def of_episodes(self, episodes: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+        """Tell episodes apart by the tests that some row of them fits.
+
+        Gives for each episode the number of its sort, and of each sort the bits of the tests.
+        """
+        words = self._bits.shape[1]
+        sorts: dict[tuple[int, ...], int] = {}
+        found = np.zeros(len(episodes), dtype=np.int32)
+        for first, last in blocks([len(rows) for rows in episodes]):
+            rows, owner = gathered(episodes[first:last])
+            places, bits = self.bits_of(rows)
+            both = np.zeros((last - first, words), dtype=np.uint64)
+            for word in range(words):
+                np.bitwise_or.at(both[:, word], owner[places], bits[:, word])
+            different, numbers = np.unique(both, axis=0, return_inverse=True)
+            known = [sorts.setdefault(tuple(bits), len(sorts)) for bits in different.tolist()]
+            found[first:last] = np.array(known, dtype=np.int32)[numbers.reshape(-1)]
+        return found, list(sorts)
+
+    def fits(self, test: EventTest, bits: tuple[int, ...]) -> bool:
+        """Tell whether a test of the logs' events is among the bits."""
+        place = self.place[test]
+        return bool(bits[place // 64] >> place % 64 & 1)
+
+
+def blocks(sizes: Sequence[int], at_once: int = 0) -> Iterator[tuple[int, int]]:
+    """Cut a sequence into pieces, (first, behind the last), of about ``at_once`` rows (0: :data:`ROWS_AT_ONCE`)."""
+    first, held = 0, 0
+    for place, size in enumerate(sizes):
+        if held and held + size > (at_once or ROWS_AT_ONCE):
+            yield first, place
+            first, held = place, 0
+        held += size
+    if first < len(sizes):
+        yield first, len(sizes)
+
+
+def gathered(groups: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Put groups of rows one behind the other: (the rows, for each the number of its group)."""
+    sizes = [len(rows) for rows in groups]
+    total = sum(sizes)
+    rows = np.empty(total, dtype=np.int64)
+    at = 0
+    for group, size in zip(groups, sizes, strict=True):
+        rows[at : at + size] = group
+        at += size
+    return rows, np.repeat(np.arange(len(sizes)), sizes)
