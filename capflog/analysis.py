@@ -245,10 +245,12 @@ def _record(columns: Columns, facts: Facts, row: int, sure: str, step: str | Non
 def _enrollment(
     number: int, story: Story, causes: list[str], columns: Columns, facts: Facts, sources: set[str]
 ) -> Enrollment:
-    rows = story.order
+    rows = story.order.tolist()
     shown = steps_done(columns, rows)
     reached = last_step(columns, shown, issued=story.outcome == "issued")
-    records = [_record(columns, facts, row, story.rows[row], shown.get(row)) for row in rows]
+    records = [
+        _record(columns, facts, row, "likely" if row in story.likely else "certain", shown.get(row)) for row in rows
+    ]
     return Enrollment(
         id=f"e{number:04d}",
         device=story.device,

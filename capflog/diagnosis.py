@@ -23,6 +23,8 @@ from capflog.table import NONE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    import numpy as np
+
     from capflog.rulebook import Rule, Rulebook
     from capflog.starts import Start
     from capflog.story import Story
@@ -125,7 +127,7 @@ class Facts:
 
 
 def episodes_of(
-    columns: Columns, stories: Sequence[Story], starts: Sequence[Start], strays: Sequence[Sequence[int]]
+    columns: Columns, stories: Sequence[Story], starts: Sequence[Start], strays: Sequence[np.ndarray]
 ) -> list[Episode]:
     """Make the episodes: enrollments first, then starts, then what belongs to none."""
     episodes = []
@@ -137,10 +139,9 @@ def episodes_of(
             fact["device"] = story.device
         if story.answered is not None:
             fact["waited"] = (story.answered - story.begin) / 1000
-        rows = story.order
+        rows = story.order.tolist()
         fact["reached"] = last_step(columns, steps_done(columns, rows), issued=story.outcome == "issued")
-        likely = frozenset(row for row, sure in story.rows.items() if sure == "likely")
-        episodes.append(Episode(rows, fact, story=story, likely=likely))
+        episodes.append(Episode(rows, fact, story=story, likely=story.likely))
     for start in starts:
         outcome = {True: "ok", False: "failed", None: "unknown"}[start.ok]
         fact = {"kind": "start", "at": None, "outcome": outcome}
@@ -154,7 +155,7 @@ def diagnose(
     facts: Facts,
     stories: Sequence[Story],
     starts: Sequence[Start],
-    strays: Sequence[Sequence[int]],
+    strays: Sequence[np.ndarray],
     rulebook: Rulebook,
 ) -> Diagnosis:
     """Ask every rule of every episode."""
@@ -386,8 +387,7 @@ def _told(entry: _Gathered) -> str:
 def _parameters(columns: Columns, until: int | None) -> dict[str, str]:
     """Give CAPF's service parameters as it read them last before ``until``, by name; for a rule's text."""
     told = dict.fromkeys(PARAMETERS, "not told by these logs")
-    rows = [row for row, kind in enumerate(columns.kind) if kind == "capf.param"]
-    for row in in_order(columns, rows):
+    for row in in_order(columns, columns.table.rows_of("capf.param")):
         name, value = columns.text_of("parameter", row), columns.text_of("value", row)
         early = until is None or columns.time[row] == NONE or columns.time[row] <= until
         if name in told and value and early and _SAFE.fullmatch(value):

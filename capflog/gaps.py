@@ -54,9 +54,8 @@ def gaps_of(sources: set[str], stories: Sequence[Story], columns: Columns) -> li
             )
         )
     else:
-        rows = [row for row, source in enumerate(columns.source) if source == "iis"]
-        stamped = [int(columns.time[row]) for row in rows if columns.time[row] != NONE]
-        late = [s for s in stories if stamped and s.begin > max(stamped) + 60_000]
+        last = int(columns.time[columns.table.of_source("iis")].max(initial=NONE))
+        late = [s for s in stories if last != NONE and s.begin > last + 60_000]
         if late:
             gaps.append(
                 Gap(
