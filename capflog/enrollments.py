@@ -139,20 +139,23 @@ def _join_ces(
         owner[ends], unsure[ends] = owners, likely
     nobodys = np.flatnonzero(owners < 0)
     for first, last in zip(pairs.first[nobodys].tolist(), pairs.last[nobodys].tolist(), strict=True):
-        numbers = [first] if first == last else [first, last]
-        rows = np.concatenate([exchanges.rows_of(number) for number in numbers])
-        if not inside(int(exchanges.begin[first]), covered):
-            stories.append(_from_ces(exchanges, numbers, rows))
-        elif exchanges.serious[last]:
+        known = inside(int(exchanges.begin[first]), covered)
+        if known and not exchanges.serious[last]:
+            continue
+        rows = exchanges.rows_of(first)
+        if first != last:
+            rows = np.concatenate([rows, exchanges.rows_of(last)])
+        if known:
             strays.append(rows)
+        else:
+            stories.append(_from_ces(exchanges, first, last, rows))
     sizes = np.diff(exchanges.bounds)
     given = Given.of(np.repeat(owner, sizes), exchanges.rows, np.repeat(unsure, sizes))
     return given, strays, bool(len(pairs.first))
 
 
-def _from_ces(exchanges: Exchanges, numbers: list[int], rows: np.ndarray) -> Story:
+def _from_ces(exchanges: Exchanges, first: int, last: int, rows: np.ndarray) -> Story:
     """Make an enrollment without a device of what CES alone shows."""
-    last = numbers[-1]
     told = exchanges.error[last]
     status = None if exchanges.status[last] == NONE else int(exchanges.status[last])
     error, value = TOLD_BY_STATUS.get(status or 0, (None, None))
@@ -167,6 +170,6 @@ def _from_ces(exchanges: Exchanges, numbers: list[int], rows: np.ndarray) -> Sto
         error, value = None, None
     if outcome == "incomplete":
         error, value = None, None
-    begin = int(exchanges.begin[numbers].min())
-    end = max(begin, int(exchanges.begin[numbers].max()), int(exchanges.end[numbers].max()))
+    begin = min(int(exchanges.begin[number]) for number in (first, last))
+    end = max(int(at[number]) for number in (first, last) for at in (exchanges.begin, exchanges.end))
     return Story(None, begin, end, None, outcome, error, value, begin, end, rows)

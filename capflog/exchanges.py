@@ -17,7 +17,8 @@ from capflog.story import CHAIN_GAP_MS, NO_ROWS, SLACK_MS
 from capflog.table import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from capflog.steps import Columns
 
@@ -70,7 +71,10 @@ _AFTER = frozenset({"est.referer", "est.agent", "est.shutdown"})
 
 _TRAILERS = _AFTER | {"est.ssl.error"}
 
-_REFUSALS = ("est.enroll.failed", "est.response", "est.request.failed")
+_REFUSALS = frozenset({"est.enroll.failed", "est.response", "est.request.failed"})
+
+#: What shows that CES was at work for a request.
+_AT_WORK = frozenset({"curl.ok", "curl.failed", "curl.data", "est.auth.failed"})
 
 #: What libEST's server logs as the status of an answer that the application wrote: a success (seen in 2.1.0).
 UNSET_STATUS = -1
@@ -135,6 +139,12 @@ def _last_work(columns: Columns, rows: np.ndarray) -> dict[Connection, int]:
     )
 
 
+#: What is known of a request while error.log is cut: NGINX's connection; it is over; libEST asked it for credentials;
+#: it was answered before CES did anything for it; libEST said whether the client has a certificate; its access record
+#: is of an enrollment, and it was not asked for credentials.
+_CONNECTED, _OVER, _ASKED, _UNCLEAR, _PRESENTED, _ENROLLING = (1 << bit for bit in range(6))
+
+
 @dataclass(slots=True)
 class _Cut:
     """The requests found so far: of each, by its number, what the next line's place depends on."""
@@ -143,14 +153,9 @@ class _Cut:
     """The last row of each."""
     worked_until: list[int] = field(default_factory=list)
     """The row of CES's last request to the CA for it, once its connection is known."""
-    connected: bytearray = field(default_factory=bytearray)
-    over: bytearray = field(default_factory=bytearray)
-    challenged: bytearray = field(default_factory=bytearray)
-    unclear: bytearray = field(default_factory=bytearray)
-    presented: bytearray = field(default_factory=bytearray)
-    """libEST said whether the client has a certificate."""
-    enrolling: bytearray = field(default_factory=bytearray)
-    """Its access record is of an enrollment, and it was not asked for credentials."""
+    known: bytearray = field(default_factory=bytearray)
+    newest: int = -_AT_ONCE
+    """The newest one whose connection is known."""
     current: int = -1
     """The request that the file is at, or -1."""
     rows: list[np.ndarray] = field(default_factory=list)
@@ -160,15 +165,21 @@ class _Cut:
         """Begin another request."""
         self.last.append(-_NEAR_ROWS)
         self.worked_until.append(0)
-        for flags in (self.connected, self.over, self.challenged, self.unclear, self.presented, self.enrolling):
-            flags.append(0)
+        self.known.append(0)
         return len(self.last) - 1
 
     def near(self, row: int) -> list[int]:
         """List the requests that libEST's line at ``row`` may be of and that are not over."""
-        last, over = self.last, self.over
+        last, known = self.last, self.known
         count = len(last)
-        return [e for e in range(max(0, count - _AT_ONCE), count) if not over[e] and row - last[e] < _NEAR_ROWS]
+        return [
+            e for e in range(max(0, count - _AT_ONCE), count) if not known[e] & _OVER and row - last[e] < _NEAR_ROWS
+        ]
+
+    def all_that_are(self, what: int) -> np.ndarray:
+        """Tell of each request whether that is known of it."""
+        is_known: np.ndarray = (np.frombuffer(self.known, dtype=np.uint8) & what) != 0
+        return is_known
 
 
 def _cut_piece(
@@ -180,7 +191,7 @@ def _cut_piece(
     at_work: dict[Connection, int],
     connections: dict[Connection, int],
 ) -> None:
-    """Put a piece of a file to the requests that it tells of, row by row."""
+    """Put a piece of a file to the requests that it tells of."""
     table = columns.table
     what = told[table.kind[rows]].astype(np.int64)
     connection = table.numbers("connection", rows)
@@ -192,93 +203,133 @@ def _cut_piece(
     what[access] |= by_words(columns, "url", rows[access], lambda url: ("enroll" in (url or "")) * _ENROLL)
     mine = (what & (_CONNECTION | _START | _EST)) != 0
     rows, what, connection = rows[mine], what[mine], connection[mine]
-    named = zip(table.numbers("pid", rows).tolist(), connection.tolist(), strict=True)
+    if not len(rows):
+        return
+    pid = np.full(len(rows), NONE)
+    pid[connection != NONE] = table.numbers("pid", rows[connection != NONE])
+    leads = np.flatnonzero(~_follows(what, connection, pid))
+    ends = np.append(leads[1:], len(rows))
+    named = zip(pid[leads].tolist(), connection[leads].tolist(), strict=True)
+    owners = _cut_runs(
+        cut, rows[leads].tolist(), rows[ends - 1].tolist(), what[leads].tolist(), named, at_work, connections
+    )
+    owner = np.repeat(np.array(owners, dtype=np.int32), ends - leads)
+    cut.rows.append(rows[owner >= 0])
+    cut.owners.append(owner[owner >= 0])
+
+
+def _follows(what: np.ndarray, connection: np.ndarray, pid: np.ndarray) -> np.ndarray:
+    """Tell of each row whether it is in any case of the same request as the row before it, and tells nothing more."""
+    follows = np.zeros(len(what), dtype=bool)
+    bits, before = what[1:], what[:-1]
+    told = _CONNECTION | _START
+    of_est, after_est = ((each & (told | _EST)) == _EST for each in (bits, before))
+    says = _PEER | _CERT | _ANSWER | _CHALLENGE | _ACCESS
+    plain = of_est & ((bits & (says | _TRAILER)) == 0)
+    # What goes on before the request is over; what comes after that.
+    follows[1:] = plain & after_est & ((before & (_ACCESS | _TRAILER)) == 0)
+    follows[1:] |= of_est & ((bits & _AFTERWARDS) != 0) & after_est & ((before & (_AFTERWARDS | _ACCESS)) != 0)
+    same = (connection[1:] == connection[:-1]) & (pid[1:] == pid[:-1])
+    both = ((bits & told) == _CONNECTION) & ((before & told) == _CONNECTION)
+    known = ((before & _WORK) != 0) | ((bits & _WORK) == 0)
+    follows[1:] |= same & both & known & ((bits & says) == 0)
+    return follows
+
+
+def _cut_runs(
+    cut: _Cut,
+    firsts: Sequence[int],
+    lasts: Sequence[int],
+    what: Sequence[int],
+    named: Iterable[Connection],
+    at_work: dict[Connection, int],
+    connections: dict[Connection, int],
+) -> list[int]:
+    """Give the request, or -1, that each run of rows is of: from its first row to its last one."""
     owners: list[int] = []
     current = cut.current
-    last, over, connected, challenged = cut.last, cut.over, cut.connected, cut.challenged
-    for row, bits, key in zip(rows.tolist(), what.tolist(), named, strict=True):
+    last, known = cut.last, cut.known
+    for row, until, bits, key in zip(firsts, lasts, what, named, strict=True):
         if bits & _START:
             current = -1
             owners.append(-1)
             continue
         if bits & _CONNECTION:
-            known = connections.get(key, -1)
-            if known < 0:
+            request = connections.get(key, -1)
+            if request < 0:
                 if not bits & _WORK:
                     # A connection that CES did not work on: a stranger at the port.
                     owners.append(-1)
                     continue
                 # Of two that libEST has just begun, nothing tells which one this connection is.
-                begun = [e for e in cut.near(row) if not connected[e]]
-                known = current if current >= 0 and begun == [current] else cut.new()
-                connected[known] = 1
-                cut.worked_until[known] = at_work.get(key, row)
-                connections[key] = known
-            current = known
+                begun = [e for e in cut.near(row) if not known[e] & _CONNECTED]
+                request = current if current >= 0 and begun == [current] else cut.new()
+                known[request] |= _CONNECTED
+                cut.newest = max(cut.newest, request)
+                cut.worked_until[request] = at_work.get(key, row)
+                connections[key] = request
+            current = request
         else:
-            if bits & _AFTERWARDS and (current < 0 or not over[current]):
+            state = known[current] if current >= 0 else 0
+            if bits & _AFTERWARDS and not state & _OVER:
                 # Of a request that is over, while another goes on.
                 owners.append(-1)
                 continue
-            if current < 0 or (over[current] and not bits & _TRAILER) or _begins_anew(cut, current, bits):
-                current = cut.new()
-            elif bits & _ANSWER and connected[current]:
+            if (
+                current < 0
+                or bits & _PEER
+                or (state & _OVER and not bits & _TRAILER)
+                or (bits & _CERT and state & _PRESENTED)
+            ):
+                current, state = cut.new(), 0
+            elif bits & _ANSWER and state & _CONNECTED:
                 # libEST answers a request when CES has done its work for it: not while more of that follows.
-                done_with = [e for e in cut.near(row) if connected[e] and cut.worked_until[e] < row]
+                done_with = [e for e in cut.near(row) if known[e] & _CONNECTED and cut.worked_until[e] < row]
                 if len(done_with) == 1:
                     (current,) = done_with
                 else:
-                    cut.unclear[current] = 1
-            if bits & _ANSWER and not connected[current] and not challenged[current]:
-                cut.unclear[current] = any(connected[e] for e in cut.near(row))
+                    known[current] |= _UNCLEAR
+            if bits & _ANSWER and not known[current] & (_CONNECTED | _ASKED):
+                others = cut.near(row) if cut.newest >= len(last) - _AT_ONCE else ()
+                unclear = any(known[e] & _CONNECTED for e in others)
+                known[current] = known[current] & ~_UNCLEAR | unclear * _UNCLEAR
         owners.append(current)
-        last[current] = row
-        if bits & _CERT:
-            cut.presented[current] = 1
-        elif bits & _CHALLENGE:
-            challenged[current] = 1
-        elif bits & _ACCESS:
-            over[current] = 1
-            if bits & _ENROLL and not challenged[current]:
-                cut.enrolling[current] = 1
+        last[current] = until
+        if bits & (_CERT | _CHALLENGE | _ACCESS):
+            if bits & _CERT:
+                known[current] |= _PRESENTED
+            elif bits & _CHALLENGE:
+                known[current] |= _ASKED
+            elif bits & _ENROLL and not known[current] & _ASKED:
+                known[current] |= _OVER | _ENROLLING
+            else:
+                known[current] |= _OVER
     cut.current = current
-    owner = np.array(owners, dtype=np.int32)
-    cut.rows.append(rows[owner >= 0])
-    cut.owners.append(owner[owner >= 0])
-
-
-def _begins_anew(cut: _Cut, current: int, bits: int) -> bool:
-    """Tell whether this libEST line begins another request than the one under way."""
-    return bool(bits & _PEER) or bool(bits & _CERT and cut.presented[current])
+    return owners
 
 
 def _described(columns: Columns, cut: _Cut) -> Exchanges:
     """Read what the rows of each request say of it; those that nothing tells to be enrollments are left out."""
     table = columns.table
-    count = len(cut.last)
     owner = np.concatenate([np.zeros(0, np.int32), *cut.owners])
     rows = np.concatenate([NO_ROWS, *cut.rows])
+    challenged, serious = cut.all_that_are(_ASKED), cut.all_that_are(_ENROLLING)
+    serious[owner[_of_kinds(columns, rows, _AT_WORK | _REFUSALS)]] = True
+    kept = challenged | serious
+    owner, rows = (np.cumsum(kept) - 1)[owner[kept[owner]]], rows[kept[owner]]
     in_turn = np.argsort(owner, kind="stable")
     owner, rows = owner[in_turn], rows[in_turn]
-    kind = table.kind[rows]
-
-    def of_kinds(*kinds: str) -> np.ndarray:
-        known = np.array([*(name in kinds for name in table.kinds), False], dtype=bool)
-        return np.flatnonzero(known[kind])
-
-    challenged = np.array(cut.challenged, dtype=bool)
-    refused = of_kinds(*_REFUSALS)
-    serious = np.array(cut.enrolling, dtype=bool)
-    serious[owner[refused]] = True
-    serious[owner[of_kinds("curl.ok", "curl.failed", "curl.data", "est.auth.failed")]] = True
-    curl_failed = np.zeros(count, dtype=bool)
-    curl_failed[owner[of_kinds("curl.failed")]] = True
+    count = int(np.count_nonzero(kept))
+    bounds = np.searchsorted(owner, np.arange(count + 1))
 
     # Of several rows that say the same thing of a request the last one counts.
+    curl_failed = np.zeros(count, dtype=bool)
+    curl_failed[owner[_of_kinds(columns, rows, {"curl.failed"})]] = True
     status = np.full(count, NONE)
-    access = of_kinds("est.access")
+    access = _of_kinds(columns, rows, {"est.access"})
     status[owner[access]] = table.numbers("status", rows[access])
     error: list[str | None] = [None] * count
+    refused = _of_kinds(columns, rows, _REFUSALS)
     for number, (name, _) in zip(owner[refused].tolist(), columns.est_errors(rows[refused]), strict=True):
         error[number] = name
     client = np.full(count, -1, dtype=np.int32)
@@ -286,7 +337,6 @@ def _described(columns: Columns, cut: _Cut) -> Exchanges:
     named = (codes >= 0) & (codes != table.vocabulary.of("client").codes.get("", -1))
     client[owner[named]] = codes[named]
 
-    bounds = np.searchsorted(owner, np.arange(count + 1))
     moments = columns.moments(rows)
     begin = _of_each(np.minimum, np.where(moments == NONE, _NEVER, moments), bounds)
     begin[begin == _NEVER] = NONE
@@ -294,25 +344,28 @@ def _described(columns: Columns, cut: _Cut) -> Exchanges:
     until = np.where(high == NONE, at, high)
     until = np.where((until == NONE) | (at == NONE), until, np.minimum(until, at + 999))
     # A line without a stamp lies somewhere after the stamp before it: that may be another request's.
-    trailers = of_kinds(*_TRAILERS)
+    trailers = _of_kinds(columns, rows, _TRAILERS)
     until[trailers[high[trailers] == NONE]] = NONE
-    end = _of_each(np.maximum, until, bounds)
-
-    kept = serious | challenged
     return Exchanges(
-        rows[kept[owner]],
-        np.concatenate([[0], np.cumsum(np.diff(bounds)[kept])]),
-        begin[kept],
-        end[kept],
-        client[kept],
-        status[kept],
-        [name for name, keep in zip(error, kept.tolist(), strict=True) if keep],
+        rows,
+        bounds,
+        begin,
+        _of_each(np.maximum, until, bounds),
+        client,
+        status,
+        error,
         challenged[kept],
         serious[kept],
-        curl_failed[kept],
-        np.array(cut.connected, dtype=bool)[kept],
-        np.array(cut.unclear, dtype=bool)[kept],
+        curl_failed,
+        cut.all_that_are(_CONNECTED)[kept],
+        cut.all_that_are(_UNCLEAR)[kept],
     )
+
+
+def _of_kinds(columns: Columns, rows: np.ndarray, kinds: AbstractSet[str]) -> np.ndarray:
+    """Give the places of those of the rows that are of these kinds."""
+    known = np.array([*(kind in kinds for kind in columns.table.kinds), False], dtype=bool)
+    return np.flatnonzero(known[columns.table.kind[rows]])
 
 
 _NEVER = np.iinfo(np.int64).max
@@ -366,13 +419,13 @@ def pair_up(exchanges: Exchanges) -> tuple[Pairs, list[int]]:
         latest = max(near, key=_Waiting.latest)
         # libEST's client comes again at once: of challenges that are well apart the last one is meant.
         since = begins[latest.latest()] - 2 * SLACK_MS
-        at_once = [challenge for queue in near for challenge in queue.after(since)]
-        if len(at_once) > 1:
-            unclear |= dict.fromkeys(sorted(at_once))
+        if sum(queue.count(since) for queue in near) > 1:
+            unclear |= dict.fromkeys(sorted(challenge for queue in near for challenge in queue.confuse(since)))
             pairs.append((place, place))
         else:
-            pairs.append((latest.take(), place))
-            del alone[pairs[-1][0]]
+            challenge = latest.take()
+            pairs.append((challenge, place))
+            del alone[challenge]
     pairs += [(place, place) for place in alone if place not in unclear]
     both = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     both = both[np.argsort(exchanges.begin[order[both[:, 0]]], kind="stable")]
@@ -380,36 +433,49 @@ def pair_up(exchanges: Exchanges) -> tuple[Pairs, list[int]]:
 
 
 class _Waiting:
-    """Challenges of one client that nothing has followed yet, in the order of time."""
+    """Challenges of one client that nothing has followed yet, in the order of time, by their places in that order."""
 
-    __slots__ = ("_begins", "_gone", "_places")
+    __slots__ = ("_begins", "_confused", "_gone", "_places")
 
     def __init__(self) -> None:
         self._places: list[int] = []
         self._begins: list[int] = []
         self._gone = 0
+        self._confused = (0, 0)
+        """From which on, and up to which, they are known to be confused with others."""
 
     def add(self, place: int, begin: int) -> None:
+        """Take one more, the latest."""
         self._places.append(place)
         self._begins.append(begin)
 
     def since(self, begin: int) -> bool:
         """Forget those before ``begin``; tell whether any is left."""
         self._gone = bisect_left(self._begins, begin, self._gone)
-        if self._gone > 64 and self._gone * 2 > len(self._begins):
-            del self._places[: self._gone], self._begins[: self._gone]
-            self._gone = 0
         return self._gone < len(self._begins)
 
     def latest(self) -> int:
-        """Give the last one's place."""
+        """Give the last one."""
         return self._places[-1]
 
     def take(self) -> int:
         """Take the last one away."""
         self._begins.pop()
+        low, high = self._confused
+        self._confused = (min(low, len(self._begins)), min(high, len(self._begins)))
         return self._places.pop()
 
-    def after(self, begin: int) -> Sequence[int]:
-        """List those from ``begin`` on."""
-        return self._places[bisect_left(self._begins, begin, self._gone) :]
+    def count(self, begin: int) -> int:
+        """Count those from ``begin`` on."""
+        return len(self._begins) - bisect_left(self._begins, begin, self._gone)
+
+    def confuse(self, begin: int) -> list[int]:
+        """Note that nothing tells those from ``begin`` on apart; gives those of which that was not known."""
+        first, end = bisect_left(self._begins, begin, self._gone), len(self._begins)
+        low, high = self._confused
+        if first == end:
+            return []
+        if first > high:
+            low = high = first
+        self._confused = (min(low, first), end)
+        return self._places[first:low] + self._places[max(high, first) : end]
