@@ -110,11 +110,10 @@ def find_exchanges(columns: Columns, of_starts: np.ndarray) -> Exchanges:
     told = np.array([*map(_told_by, table.kinds), 0], dtype=np.int16)
     for source in ("nginx", "ciscora"):
         for mine in _members(columns, table.of_source(source)):
-            at_work = _last_work(columns, mine)
-            connections: dict[Connection, int] = {}
+            file = _File.of(columns, mine)
             cut.current = -1
             for begin in range(0, len(mine), _PIECE):
-                _cut_piece(cut, columns, mine[begin : begin + _PIECE], told, of_starts, at_work, connections)
+                _cut_piece(cut, columns, mine[begin : begin + _PIECE], file, told, of_starts)
     return _described(columns, cut)
 
 
@@ -127,16 +126,37 @@ def _members(columns: Columns, rows: np.ndarray) -> Iterator[np.ndarray]:
         yield from np.split(rows, np.flatnonzero(np.diff(member)) + 1)
 
 
-def _last_work(columns: Columns, rows: np.ndarray) -> dict[Connection, int]:
-    """Give the row of the last request to the CA that CES made for each connection of a file."""
-    table = columns.table
-    of_curl = np.array([*(kind.startswith("curl.") for kind in table.kinds), False], dtype=bool)
-    rows = rows[of_curl[table.kind[rows]]]
-    connection = table.numbers("connection", rows)
-    rows, connection = rows[connection != NONE], connection[connection != NONE]
-    return dict(
-        zip(zip(table.numbers("pid", rows).tolist(), connection.tolist(), strict=True), rows.tolist(), strict=True)
-    )
+@dataclass(slots=True)
+class _File:
+    """What is known of the connections of one file."""
+
+    worked: np.ndarray
+    """The numbers of those that CES worked on, sorted."""
+    at_work: dict[Connection, int]
+    """The row of the last request to the CA that CES made for each."""
+    requests: dict[Connection, int] = field(default_factory=dict)
+    """The request that each is, as far as the file has been read."""
+
+    @staticmethod
+    def of(columns: Columns, rows: np.ndarray) -> _File:
+        """Read the rows of CES's work."""
+        table = columns.table
+        told = np.array([*map(_told_by, table.kinds), 0], dtype=np.int16)
+        rows = rows[(told[table.kind[rows]] & _WORK) != 0]
+        connection = table.numbers("connection", rows)
+        worked = np.sort(connection)
+        mine = (connection != NONE) & np.array([*(k.startswith("curl.") for k in table.kinds), False])[table.kind[rows]]
+        rows, connection = rows[mine], connection[mine]
+        named = zip(table.numbers("pid", rows).tolist(), connection.tolist(), strict=True)
+        return _File(worked, dict(zip(named, rows.tolist(), strict=True)))
+
+    def works_on(self, connection: np.ndarray) -> np.ndarray:
+        """Tell of connections whether CES may have worked on them, by their numbers."""
+        if not len(self.worked):
+            return np.zeros(len(connection), dtype=bool)
+        at = np.searchsorted(self.worked, connection)
+        works: np.ndarray = self.worked[np.minimum(at, len(self.worked) - 1)] == connection
+        return works
 
 
 #: What is known of a request while error.log is cut: NGINX's connection; it is over; libEST asked it for credentials;
@@ -186,22 +206,23 @@ def _cut_piece(
     cut: _Cut,
     columns: Columns,
     rows: np.ndarray,
+    file: _File,
     told: np.ndarray,
     of_starts: np.ndarray,
-    at_work: dict[Connection, int],
-    connections: dict[Connection, int],
 ) -> None:
     """Put a piece of a file to the requests that it tells of."""
     table = columns.table
     what = told[table.kind[rows]].astype(np.int64)
     connection = table.numbers("connection", rows)
+    # A connection that CES did not work on is a stranger's at the port.
+    strange = (connection != NONE) & ~file.works_on(connection)
     what |= (connection != NONE) * _CONNECTION
     if len(of_starts):
         at = np.searchsorted(of_starts, rows)
         what[of_starts[np.minimum(at, len(of_starts) - 1)] == rows] |= _START
     access = np.flatnonzero(what & _ACCESS)
     what[access] |= by_words(columns, "url", rows[access], lambda url: ("enroll" in (url or "")) * _ENROLL)
-    mine = (what & (_CONNECTION | _START | _EST)) != 0
+    mine = (what & (_CONNECTION | _START | _EST) != 0) & ~(strange & (what & _START == 0))
     rows, what, connection = rows[mine], what[mine], connection[mine]
     if not len(rows):
         return
@@ -210,9 +231,7 @@ def _cut_piece(
     leads = np.flatnonzero(~_follows(what, connection, pid))
     ends = np.append(leads[1:], len(rows))
     named = zip(pid[leads].tolist(), connection[leads].tolist(), strict=True)
-    owners = _cut_runs(
-        cut, rows[leads].tolist(), rows[ends - 1].tolist(), what[leads].tolist(), named, at_work, connections
-    )
+    owners = _cut_runs(cut, rows[leads].tolist(), rows[ends - 1].tolist(), what[leads].tolist(), named, file)
     owner = np.repeat(np.array(owners, dtype=np.int32), ends - leads)
     cut.rows.append(rows[owner >= 0])
     cut.owners.append(owner[owner >= 0])
@@ -242,23 +261,22 @@ def _cut_runs(
     lasts: Sequence[int],
     what: Sequence[int],
     named: Iterable[Connection],
-    at_work: dict[Connection, int],
-    connections: dict[Connection, int],
+    file: _File,
 ) -> list[int]:
     """Give the request, or -1, that each run of rows is of: from its first row to its last one."""
     owners: list[int] = []
     current = cut.current
-    last, known = cut.last, cut.known
+    last, known, requests = cut.last, cut.known, file.requests
     for row, until, bits, key in zip(firsts, lasts, what, named, strict=True):
         if bits & _START:
             current = -1
             owners.append(-1)
             continue
         if bits & _CONNECTION:
-            request = connections.get(key, -1)
+            request = requests.get(key, -1)
             if request < 0:
                 if not bits & _WORK:
-                    # A connection that CES did not work on: a stranger at the port.
+                    # A stranger's, unless CES's work follows.
                     owners.append(-1)
                     continue
                 # Of two that libEST has just begun, nothing tells which one this connection is.
@@ -266,8 +284,8 @@ def _cut_runs(
                 request = current if current >= 0 and begun == [current] else cut.new()
                 known[request] |= _CONNECTED
                 cut.newest = max(cut.newest, request)
-                cut.worked_until[request] = at_work.get(key, row)
-                connections[key] = request
+                cut.worked_until[request] = file.at_work.get(key, row)
+                requests[key] = request
             current = request
         else:
             state = known[current] if current >= 0 else 0
