@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from capflog.events import SOURCES
 from capflog.steps import CHAIN, STEP, STEP_NAMES, by_words
-from capflog.story import CHAIN_GAP_MS, GAVE_UP_MS, Outcome, Story, inside
+from capflog.story import CHAIN_GAP_MS, GAVE_UP_MS, NO_ROWS, Outcome, Story, inside
 from capflog.table import NONE
 from capflog.windows import before, pieces
 
@@ -141,13 +142,13 @@ def join_ca(
     ``others``: CAPF or CES tell of enrollments, too.
     """
     under_way = _UnderWay(requests, stories)
-    owner, opened, linked, choice = under_way.fitting()
+    owner, opened = under_way.fitting()
     joined = JoinedCa(owner, np.zeros(len(requests), dtype=bool), [])
     chains: list[list[int]] = []
-    for group in _together(requests, opened, linked, choice):
+    for group in _together(requests, opened):
         found = _chains(requests, group)
         if found is None:
-            joined.strays.append(np.array(group, dtype=np.int64))
+            joined.strays.append(group)
         else:
             chains += found
     agreement = _Agreement(columns, requests, stories, owner)
@@ -190,17 +191,12 @@ class _UnderWay:
         called = (begin <= high) & (end >= low)
         return called, called | ((end < high) & (until >= low))
 
-    def fitting(self) -> tuple[np.ndarray, list[int], list[int], list[bool]]:
-        """Give each request's one enrollment (-1: none or several fit), and the places of the requests that are open.
-
-        Of each of these: the last open one before it (by its number among them; -1: none) that fits an enrollment that
-        it fits, and whether it fits any.
-        """
+    def fitting(self) -> tuple[np.ndarray, _Open]:
+        """Give each request's one enrollment (-1: none or several fit), and the requests that are open."""
         owner = np.full(len(self._low), -1, dtype=np.int32)
         last = np.full(self._count, -1, dtype=np.int32)
-        opened: list[int] = []
-        linked: list[int] = []
-        choice: list[bool] = []
+        places, linked, choice = [NO_ROWS], [NO_ROWS], [NO_ROWS != 0]
+        count = 0
         for lo, hi, near in pieces(self._low, self._high, self._first, self._until):
             called, either = self._fits(np.arange(lo, hi), near)
             fits = np.count_nonzero(either, axis=1)
@@ -208,13 +204,13 @@ class _UnderWay:
             if sure.any():
                 owner[lo:hi][sure] = near[called[sure].argmax(axis=1)]
             left = np.flatnonzero(~sure)
-            if not len(left):
-                continue
-            earlier = before(either[left], np.arange(len(opened), len(opened) + len(left)), near, last)
-            opened += (lo + left).tolist()
-            linked += earlier.max(axis=1, initial=-1).tolist()
-            choice += (fits[left] > 0).tolist()
-        return owner, opened, linked, choice
+            if len(left):
+                earlier = before(either[left], np.arange(count, count + len(left)), near, last)
+                places.append(lo + left)
+                linked.append(earlier.max(axis=1, initial=-1))
+                choice.append(fits[left] > 0)
+                count += len(left)
+        return owner, _Open(*(np.concatenate(parts) for parts in (places, linked, choice)))
 
     def common(self, chains: Sequence[Sequence[int]]) -> Iterator[np.ndarray]:
         """Yield the enrollments that all requests of a chain fit, of each chain; these are in the order of time."""
@@ -236,21 +232,29 @@ class _UnderWay:
                 yield near[common]
 
 
-def _together(
-    requests: Requests, opened: Sequence[int], linked: Sequence[int], choice: Sequence[bool]
-) -> list[list[int]]:
-    """Cut requests where one cannot be of the same enrollment as those before it."""
-    groups: list[list[int]] = []
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """Requests that several enrollments fit, or none, as columns."""
+
+    places: np.ndarray
+    linked: np.ndarray
+    """The last one before it (by its number among these; -1: none) that fits an enrollment that it fits."""
+    choice: np.ndarray
+    """Whether it fits any."""
+
+
+def _together(requests: Requests, opened: _Open) -> list[np.ndarray]:
+    """Cut requests where one cannot be of the same enrollment as those before it; gives their places."""
+    far = np.diff(requests.time[opened.places], prepend=NONE) > CHAIN_GAP_MS
+    cuts: list[int] = []
     begun, some = 0, False
-    times = requests.time[np.array(opened, dtype=np.int64)].tolist()
-    for number, k in enumerate(opened):
-        near = number > 0 and times[number] - times[number - 1] <= CHAIN_GAP_MS
-        if near and (linked[number] >= begun or not (choice[number] or some)):
-            groups[-1].append(k)
-        else:
-            groups.append([k])
-            begun, some = number, choice[number]
-    return groups
+    for number, (apart, linked, choice) in enumerate(
+        zip(far.tolist(), opened.linked.tolist(), opened.choice.tolist(), strict=True)
+    ):
+        if not number or apart or (linked < begun and (choice or some)):
+            cuts.append(number)
+            begun, some = number, choice
+    return [opened.places[lo:hi] for lo, hi in pairwise([*cuts, len(opened.places)])]
 
 
 class _Chains:
@@ -306,7 +310,7 @@ class _Chains:
                 self._waiting[step].discard(number)
 
 
-def _chains(requests: Requests, group: Sequence[int]) -> list[list[int]] | None:
+def _chains(requests: Requests, group: np.ndarray) -> list[list[int]] | None:
     """Cut CES's requests into chains, one for each enrollment: login, form, login, post, certificate.
 
     A login belongs to what follows on it: a form begins a chain, a post goes on with one. None: requests of several
@@ -314,10 +318,9 @@ def _chains(requests: Requests, group: Sequence[int]) -> list[list[int]] | None:
     """
     chains = _Chains()
     login: list[int] = []
-    places = np.array(group, dtype=np.int64)
-    steps, times, refused = requests.step[places], requests.time[places], requests.status[places] == 401
+    steps, times, refused = requests.step[group], requests.time[group], requests.status[group] == 401
     last_at, last_refused = 0, False
-    for k, step, at, first in zip(group, steps.tolist(), times.tolist(), refused.tolist(), strict=True):
+    for k, step, at, first in zip(group.tolist(), steps.tolist(), times.tolist(), refused.tolist(), strict=True):
         gap = bool(login) and at - last_at > CHAIN_GAP_MS
         begins = step == _LOGIN and bool(login) and first
         if begins and not gap and not last_refused:

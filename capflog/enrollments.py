@@ -15,7 +15,7 @@ from capflog.ca_requests import ca_requests, join_ca, requests_of_starts
 from capflog.exchanges import UNSET_STATUS, find_exchanges, pair_up
 from capflog.owners import TOLD_BY_STATUS, find_owners
 from capflog.sequence import Given, put_in_order
-from capflog.steps import Columns, is_fault
+from capflog.steps import Columns, is_fault, of_kinds
 from capflog.story import NONE_LIKELY, SLACK_MS, Outcome, Story, inside
 from capflog.table import NONE
 
@@ -77,15 +77,14 @@ def _from_capf(columns: Columns, trace: Trace, attempts: Sequence[Attempt]) -> l
         rows_at([getattr(attempt, name) for attempt in attempts]) for name in ("first", "call", "result")
     )
     errors = iter(columns.est_errors(result[result >= 0]))
-    decided = columns.table.of_kinds(["est.enroll.mode"])[first]
+    seen = call >= 0
+    seen[of_kinds(columns, first, {"est.enroll.mode"})] = True
     times = [columns.time[rows].tolist() for rows in (first, np.where(call < 0, first, call), result)]
-    seen = ((call >= 0) | decided).tolist()
     stories: list[Story] = []
-    for attempt, started, begin, answered, seen_from_start in zip(attempts, *times, seen, strict=True):
+    for attempt, started, begin, answered, seen_from_start in zip(attempts, *times, seen.tolist(), strict=True):
         rows = trace.rows[attempt.positions]
-        likely = NONE_LIKELY
-        if attempt.likely:
-            likely = frozenset(trace.rows[np.array(list(attempt.likely), dtype=np.int64)].tolist())
+        places = attempt.likely
+        likely = frozenset(trace.rows[np.array(list(places))].tolist()) if places else NONE_LIKELY
         if attempt.result is None:
             last = int(columns.time[rows].max())
             story = Story(attempt.device, begin, last, None, "incomplete", None, None, started, None, rows, likely)

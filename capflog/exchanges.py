@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.steps import ANSWERS, by_words
+from capflog.steps import ANSWERS, by_words, of_kinds
 from capflog.story import CHAIN_GAP_MS, NO_ROWS, SLACK_MS
 from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from collections.abc import Set as AbstractSet
 
     from capflog.steps import Columns
 
@@ -332,7 +331,7 @@ def _described(columns: Columns, cut: _Cut) -> Exchanges:
     owner = np.concatenate([np.zeros(0, np.int32), *cut.owners])
     rows = np.concatenate([NO_ROWS, *cut.rows])
     challenged, serious = cut.all_that_are(_ASKED), cut.all_that_are(_ENROLLING)
-    serious[owner[_of_kinds(columns, rows, _AT_WORK | _REFUSALS)]] = True
+    serious[owner[of_kinds(columns, rows, _AT_WORK | _REFUSALS)]] = True
     kept = challenged | serious
     owner, rows = (np.cumsum(kept) - 1)[owner[kept[owner]]], rows[kept[owner]]
     in_turn = np.argsort(owner, kind="stable")
@@ -342,12 +341,12 @@ def _described(columns: Columns, cut: _Cut) -> Exchanges:
 
     # Of several rows that say the same thing of a request the last one counts.
     curl_failed = np.zeros(count, dtype=bool)
-    curl_failed[owner[_of_kinds(columns, rows, {"curl.failed"})]] = True
+    curl_failed[owner[of_kinds(columns, rows, {"curl.failed"})]] = True
     status = np.full(count, NONE)
-    access = _of_kinds(columns, rows, {"est.access"})
+    access = of_kinds(columns, rows, {"est.access"})
     status[owner[access]] = table.numbers("status", rows[access])
     error: list[str | None] = [None] * count
-    refused = _of_kinds(columns, rows, _REFUSALS)
+    refused = of_kinds(columns, rows, _REFUSALS)
     for number, (name, _) in zip(owner[refused].tolist(), columns.est_errors(rows[refused]), strict=True):
         error[number] = name
     client = np.full(count, -1, dtype=np.int32)
@@ -362,7 +361,7 @@ def _described(columns: Columns, cut: _Cut) -> Exchanges:
     until = np.where(high == NONE, at, high)
     until = np.where((until == NONE) | (at == NONE), until, np.minimum(until, at + 999))
     # A line without a stamp lies somewhere after the stamp before it: that may be another request's.
-    trailers = _of_kinds(columns, rows, _TRAILERS)
+    trailers = of_kinds(columns, rows, _TRAILERS)
     until[trailers[high[trailers] == NONE]] = NONE
     return Exchanges(
         rows,
@@ -378,12 +377,6 @@ def _described(columns: Columns, cut: _Cut) -> Exchanges:
         cut.all_that_are(_CONNECTED)[kept],
         cut.all_that_are(_UNCLEAR)[kept],
     )
-
-
-def _of_kinds(columns: Columns, rows: np.ndarray, kinds: AbstractSet[str]) -> np.ndarray:
-    """Give the places of those of the rows that are of these kinds."""
-    known = np.array([*(kind in kinds for kind in columns.table.kinds), False], dtype=bool)
-    return np.flatnonzero(known[columns.table.kind[rows]])
 
 
 _NEVER = np.iinfo(np.int64).max

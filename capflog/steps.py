@@ -18,6 +18,7 @@ from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from capflog.table import Table
 
@@ -375,6 +376,12 @@ def next_step(reached: str | None, sources: set[str]) -> str:
 def rows_of(rows: Iterable[int]) -> np.ndarray:
     """Give rows as an array of int64."""
     return rows if isinstance(rows, np.ndarray) else np.array(list(rows), dtype=np.int64)
+
+
+def of_kinds(columns: Columns, rows: np.ndarray, kinds: AbstractSet[str]) -> np.ndarray:
+    """Give the places, among the given rows, of those that are of these kinds."""
+    known = np.array([*(kind in kinds for kind in columns.table.kinds), False], dtype=bool)
+    return np.flatnonzero(known[columns.table.kind[rows]])
 
 
 def known_time(columns: Columns, rows: np.ndarray) -> np.ndarray:
