@@ -86,7 +86,7 @@ class Asking:
         facts: Facts,
         stories: Sequence[Story],
         starts: Sequence[Start],
-        strays: Sequence[Sequence[int]],
+        strays: Sequence[np.ndarray],
         rules: Sequence[Rule],
         reached: Callable[[int], str | None],
     ) -> None:
@@ -106,7 +106,7 @@ class Asking:
         self._tests: dict[tuple[_Asked, ...], np.ndarray] = {}
         self._shown: dict[str, np.ndarray | None] = {}
         self._unsorted: list[Spoken] = []
-        groups = [*(s.order for s in stories), *(s.rows for s in starts), *strays]
+        groups: list[Sequence[int] | np.ndarray] = [*(s.order for s in stories), *(s.rows for s in starts), *strays]
         sorts, bits_of_sort = self._sieve.of_episodes(groups)
         at_work = np.array([self._sieve.fits(self._sieve.at_work, bits) for bits in bits_of_sort], dtype=bool)
         self.at_work: set[int] = set(np.flatnonzero(at_work[sorts]).tolist()) if groups else set()

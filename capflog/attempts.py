@@ -136,6 +136,16 @@ class Attempt:
     result: int | None = None
     lines: dict[int, Literal["certain", "likely"]] = field(default_factory=dict)
 
+    @property
+    def positions(self) -> np.ndarray:
+        """Its lines, sorted."""
+        return np.sort(np.fromiter(self.lines, dtype=np.int64, count=len(self.lines)))
+
+    @property
+    def likely(self) -> frozenset[int]:
+        """Those of its lines that are only likely its own."""
+        return frozenset(p for p, sure in self.lines.items() if sure == "likely")
+
 
 def find_attempts(table: Table, trace: Trace) -> list[Attempt]:
     """Find the attempts in CAPF's trace and give each of its lines to one of them, or to none."""

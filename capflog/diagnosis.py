@@ -64,7 +64,7 @@ def diagnose(
     facts: Facts,
     stories: Sequence[Story],
     starts: Sequence[Start],
-    strays: Sequence[Sequence[int]],
+    strays: Sequence[np.ndarray],
     rulebook: Rulebook,
 ) -> Diagnosis:
     """Ask every rule of every episode."""

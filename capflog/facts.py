@@ -12,7 +12,7 @@ from capflog.steps import in_order
 from capflog.table import NONE, NUMBERS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from capflog.digests import Lexicon
     from capflog.steps import Columns

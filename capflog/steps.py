@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from capflog.clock_log import FIRST_MS, LAST_MS
 from capflog.events import SOURCES
 from capflog.table import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
     from capflog.table import Table
 
@@ -104,95 +106,222 @@ FAULTS = frozenset(
 SEC_E_NO_CREDENTIALS = 2_148_074_254
 
 
+#: What libEST logs of a request that it refuses: its answer.
+ANSWERS = frozenset({"est.auth.failed", "est.enroll.failed", "est.error.page", "est.response", "est.request.failed"})
+
+#: What a row's mark says: its step (the place in :data:`STEPS` and one, ``CHAIN``, or 0 for none), and that the step
+#: did not succeed, that the row tells of a failure, that it is libEST's answer, that its own values have to be asked.
+STEP, UNDONE, FAULT, ANSWER, _OWN = 15, 16, 32, 64, 128
+
+#: The step of CES's own start: it fetches the chain.
+CHAIN = len(STEPS) + 1
+
+#: The names of steps by what a mark says.
+STEP_NAMES: tuple[str | None, ...] = (None, *STEPS, "chain")
+
+_PLACE = {name: place for place, name in enumerate(STEP_NAMES)}
+
+#: So many rows are marked at once, so that what is needed for it stays small beside the table.
+_PIECE = 1 << 20
+
+
+class Named:
+    """A column of numbers seen as the words that they stand for, row by row."""
+
+    __slots__ = ("_codes", "_words")
+
+    def __init__(self, codes: np.ndarray, words: Sequence[str]) -> None:
+        self._codes, self._words = codes, words
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def __getitem__(self, row: int) -> str:
+        word: str = self._words[self._codes[row]]
+        return word
+
+
 class Columns:
-    """The table's columns as arrays, for those who go through them row by row."""
+    """The table as the later steps see it: single rows by their numbers, and what each row shows of an enrollment.
+
+    ``kind`` and ``source`` give words, row by row; ``member`` and ``line`` numbers; ``time``, ``earliest`` and
+    ``latest`` are the table's own, in ms since 1970 UTC. Who wants many rows at once asks ``table``.
+    """
 
     def __init__(self, table: Table) -> None:
-        self._table = table
-        self.kind: list[str] = np.array(table.kinds, dtype=object)[table.kind].tolist()
-        self.source = np.array(SOURCES, dtype=object)[table.source]
+        self.table = table
+        self.kind, self.source = Named(table.kind, table.kinds), Named(table.source, SOURCES)
         self.member, self.line = table.member, table.line
         self.time, self.earliest, self.latest = table.time, table.earliest, table.latest
 
     @cached_property
     def libest(self) -> str | None:
         """The version of libEST that the logs name, if they name one alone: what its numbers mean depends on it."""
-        rows = [row for row, kind in enumerate(self.kind) if kind == "est.version"]
-        found = {re.search(r"\d+\.\d+\.\d+", self.text_of("version", row) or "") for row in rows}
+        said = set(self.table.words("version", self.table.rows_of("est.version")).tolist())
+        found = {re.search(r"\d+\.\d+\.\d+", version or "") for version in said}
         versions = {match[0] for match in found if match is not None}
         return versions.pop() if len(versions) == 1 else None
 
     def integer(self, name: str, row: int) -> int | None:
         """Give a whole number that the row bears, or None."""
         if name == "stamp":
-            stamp = int(self._table.stamp[row])
+            stamp = int(self.table.stamp[row])
             return None if stamp == NONE else stamp
-        return self._table.number(name, row)
+        return self.table.number(name, row)
 
     def text_of(self, name: str, row: int) -> str | None:
         """Give a text that the row bears, or None."""
-        return self._table.word(name, row)
+        return self.table.word(name, row)
 
     def est_error(self, row: int) -> tuple[str | None, int | None]:
         """Give the EST error that the row names and its number; by the number where it has no name."""
+        return self._est_error(self.text_of("error", row), self.integer("code", row))
+
+    def est_errors(self, rows: np.ndarray) -> list[tuple[str | None, int | None]]:
+        """Give the EST errors of many rows and their numbers."""
+        codes, words = self.table.codes("error", rows)
+        numbers = self.table.numbers("code", rows).tolist()
+        pairs = list(zip(codes.tolist(), numbers, strict=True))
+        made = {
+            (code, number): self._est_error(words[code] if code >= 0 else None, None if number == NONE else number)
+            for code, number in set(pairs)
+        }
+        return [made[pair] for pair in pairs]
+
+    def _est_error(self, name: str | None, value: int | None) -> tuple[str | None, int | None]:
         from capflog.codes import est_name  # noqa: PLC0415  (the tables are read only where an error has no name)
 
-        value = self.integer("code", row)
-        name = self.text_of("error", row)
         if name is None and value is not None:
             name = "EST_ERR_NONE" if value == 0 else est_name(value, self.libest)
             name = name or f"EST error {value}"
         return name, value
 
+    def moments(self, rows: np.ndarray) -> np.ndarray:
+        """Give the times that lines bear themselves, in ms: their stamps', or when their requests were received."""
+        received = self.table.numbers("utc", rows)
+        received[(received < FIRST_MS) | (received >= LAST_MS)] = NONE
+        return np.where(self.table.stamp[rows] != NONE, self.time[rows], received)
+
+    @cached_property
+    def marks(self) -> np.ndarray:
+        """What each row shows, as a byte of the bits above: its kind tells it, or for a few kinds its own values."""
+        kinds = self.table.kind
+        of_kind = np.array([*map(_mark_of_kind, self.table.kinds), 0], dtype=np.uint8)
+        marks = np.empty(len(kinds), dtype=np.uint8)
+        for begin in range(0, len(kinds), _PIECE):
+            piece = of_kind[kinds[begin : begin + _PIECE]]
+            own = np.flatnonzero(piece & _OWN)
+            kinds_of_own = kinds[begin + own]
+            for kind in np.unique(kinds_of_own).tolist():
+                at = own[kinds_of_own == kind]
+                piece[at] = _READ[self.table.kinds[kind]](self, begin + at)
+            marks[begin : begin + _PIECE] = piece
+        return marks
+
+
+def _mark_of_kind(kind: str) -> int:
+    if kind in _READ:
+        return _OWN
+    fault = kind in FAULTS or kind == "httperr.request"
+    return _PLACE[_BY_KIND.get(kind)] | fault * FAULT | (kind in ANSWERS) * ANSWER
+
+
+def by_words(columns: Columns, name: str, rows: np.ndarray, say: Callable[[str | None], int]) -> np.ndarray:
+    """Say a number of the word that each of the rows bears, or of None; each word is asked about once."""
+    codes, words = columns.table.codes(name, rows)
+    # Where a row bears no word its code is -1: the last place.
+    told = np.zeros(len(words) + 1, dtype=np.int64)
+    used = np.zeros(len(words) + 1, dtype=bool)
+    used[codes] = True
+    for code in np.flatnonzero(used).tolist():
+        told[code] = say(words[code] if code < len(words) else None)
+    found: np.ndarray = told[codes]
+    return found
+
+
+def _page(url: str | None) -> int:
+    """Tell the step of the CA's page."""
+    path = (url or "").lower()
+    return next((_PLACE[step] for page, step in _CA_PAGES if path.endswith(page)), 0)
+
+
+def _read_curl(columns: Columns, rows: np.ndarray) -> np.ndarray:
+    functions = by_words(
+        columns,
+        "function",
+        rows,
+        lambda function: next((_PLACE[step] for part, step in _CES_FUNCTIONS if part in (function or "")), 0),
+    )
+    pages = by_words(columns, "url", rows, _page)
+    read: np.ndarray = np.where(pages != 0, pages, functions)
+    return read
+
+
+def _read_iis(columns: Columns, rows: np.ndarray) -> np.ndarray:
+    """Read requests to the CA; IIS's first answer to a login, a 401 by itself, tells of no failure."""
+    table = columns.table
+    steps = by_words(
+        columns,
+        "url",
+        rows,
+        lambda url: _page(url) or ((url or "").lower().rstrip("/") == "/certsrv") * _PLACE["login"],
+    )
+    status, win32 = table.numbers("status", rows), table.numbers("win32", rows)
+    anonymous = table.codes("user", rows)[0] < 0
+    refused = ~np.isin(win32, (SEC_E_NO_CREDENTIALS, 5, NONE)) | ~anonymous
+    fault = np.where(status == 401, refused, (status >= 400) | np.isin(win32, (64, 1236)))
+    undone = (status < 200) | (status >= 400)
+    read: np.ndarray = steps | undone * UNDONE | fault * FAULT
+    return read
+
+
+def _read_result(columns: Columns, rows: np.ndarray) -> np.ndarray:
+    good = np.array([error == "EST_ERR_NONE" for error, _ in columns.est_errors(rows)], dtype=bool)
+    read: np.ndarray = np.where(good, _PLACE["answer"], FAULT)
+    return read
+
+
+def _read_return(columns: Columns, rows: np.ndarray) -> np.ndarray:
+    code = columns.table.numbers("code", rows)
+    read: np.ndarray = ((code != 0) & (code != NONE)) * FAULT
+    return read
+
+
+def _read_access(columns: Columns, rows: np.ndarray) -> np.ndarray:
+    status = columns.table.numbers("status", rows)
+    # libEST 2.1.0 logs -1 for an answer that the application wrote itself: that of a success.
+    read: np.ndarray = np.isin(status, (200, -1)) * _PLACE["answer"] | (status != 401) * ANSWER
+    return read
+
+
+def _read_message(columns: Columns, rows: np.ndarray) -> np.ndarray:
+    return by_words(columns, "message", rows, lambda message: (message == "END_SESSION") * _PLACE["end"])
+
+
+def _read_operation(columns: Columns, rows: np.ndarray) -> np.ndarray:
+    return by_words(columns, "error", rows, lambda error: ("FAIL" in (error or "")) * FAULT)
+
+
+#: Kinds whose rows tell what they show only by their own values.
+_READ: dict[str, Callable[[Columns, np.ndarray], np.ndarray]] = {
+    "curl.ok": _read_curl,
+    "iis.request": _read_iis,
+    "est.enroll.result": _read_result,
+    "est.enroll.return": _read_return,
+    "est.access": _read_access,
+    "capf.message": _read_message,
+    "capf.op.status": _read_operation,
+}
+
 
 def step_of(columns: Columns, row: int) -> str | None:
     """Name the step that a record shows to be done; "chain" is CES's own, at its start. None: it shows no step."""
-    kind = columns.kind[row]
-    if kind in _BY_KIND:
-        return _BY_KIND[kind]
-    if kind in ("curl.ok", "iis.request"):
-        path = (columns.text_of("url", row) or "").lower()
-        page = next((step for page, step in _CA_PAGES if path.endswith(page)), None)
-        if page is not None or kind == "iis.request":
-            return page or ("login" if path.rstrip("/") == "/certsrv" else None)
-        function = columns.text_of("function", row) or ""
-        return next((step for part, step in _CES_FUNCTIONS if part in function), None)
-    if kind == "est.enroll.result":
-        return "answer" if columns.est_error(row)[0] == "EST_ERR_NONE" else None
-    if kind == "est.access":
-        # libEST 2.1.0 logs -1 for an answer that the application wrote itself: that of a success.
-        return "answer" if columns.integer("status", row) in (200, -1) else None
-    if kind == "capf.message":
-        return "end" if columns.text_of("message", row) == "END_SESSION" else None
-    return None
+    return STEP_NAMES[int(columns.marks[row]) & STEP]
 
 
 def is_fault(columns: Columns, row: int) -> bool:
     """Tell whether a record tells of a failure (IIS's first answer to a login, a 401 by itself, does not)."""
-    kind = columns.kind[row]
-    if kind in FAULTS:
-        return True
-    if kind == "est.enroll.result":
-        return columns.est_error(row)[0] != "EST_ERR_NONE"
-    if kind == "est.enroll.return":
-        return (columns.integer("code", row) or 0) != 0
-    if kind == "iis.request":
-        status = columns.integer("status", row) or 0
-        if status == 401:
-            anonymous = columns.text_of("user", row) is None
-            return columns.integer("win32", row) not in (SEC_E_NO_CREDENTIALS, 5, None) or not anonymous
-        return status >= 400 or columns.integer("win32", row) in (64, 1236)
-    if kind == "capf.op.status":
-        return "FAIL" in (columns.text_of("error", row) or "")
-    return kind == "httperr.request"
-
-
-def _done(columns: Columns, row: int) -> bool:
-    """Tell whether the step that a record shows succeeded."""
-    if columns.kind[row] == "iis.request":
-        status = columns.integer("status", row) or 0
-        return 200 <= status < 400
-    return True
+    return bool(columns.marks[row] & FAULT)
 
 
 def steps_done(columns: Columns, rows: Iterable[int]) -> dict[int, str]:
@@ -200,16 +329,20 @@ def steps_done(columns: Columns, rows: Iterable[int]) -> dict[int, str]:
 
     A login after the form is the second one; each log counts for itself, since their clocks agree to a second at best.
     """
+    every = rows_of(rows)
+    marks = columns.marks[every]
+    steps = marks & STEP
+    showing = np.flatnonzero((steps != 0) & (steps != CHAIN))
+    every = every[showing]
     shown: dict[int, str] = {}
-    opened: set[str] = set()
-    for row in rows:
-        step = step_of(columns, row)
-        if step is None or step == "chain":
-            continue
-        source = str(columns.source[row])
+    opened: set[int] = set()
+    for row, mark, source in zip(
+        every.tolist(), marks[showing].tolist(), columns.table.source[every].tolist(), strict=True
+    ):
+        step = STEP_NAMES[mark & STEP] or ""
         if step == "login" and source in opened:
             step = "second-login"
-        if step == "form" and _done(columns, row):
+        if step == "form" and not mark & UNDONE:
             opened.add(source)
         shown[row] = step
     return shown
@@ -217,10 +350,15 @@ def steps_done(columns: Columns, rows: Iterable[int]) -> dict[int, str]:
 
 def last_step(columns: Columns, shown: dict[int, str], *, issued: bool) -> str | None:
     """Name the last step in the protocol's order that succeeded; a session that ends without a certificate is none."""
-    done = [STEPS.index(step) for row, step in shown.items() if _done(columns, row)]
-    if not issued:
-        done = [place for place in done if place < STEPS.index("answer")]
-    return STEPS[max(done)] if done else None
+    undone = (columns.marks[rows_of(shown)] & UNDONE).tolist()
+    done = {step for step, failed in zip(shown.values(), undone, strict=True) if not failed}
+    return next((step for step in (_BACKWARDS if issued else _BACKWARDS[_UNISSUED:]) if step in done), None)
+
+
+_BACKWARDS = STEPS[::-1]
+
+#: Where in them the steps begin that an enrollment without a certificate can have reached.
+_UNISSUED = _BACKWARDS.index("answer") + 1
 
 
 def next_step(reached: str | None, sources: set[str]) -> str:
@@ -235,11 +373,36 @@ def next_step(reached: str | None, sources: set[str]) -> str:
     return after[0] if after else STEPS[-1]
 
 
+def rows_of(rows: Iterable[int]) -> np.ndarray:
+    """Give rows as an array of int64."""
+    return rows if isinstance(rows, np.ndarray) else np.array(list(rows), dtype=np.int64)
+
+
+def of_kinds(columns: Columns, rows: np.ndarray, kinds: AbstractSet[str]) -> np.ndarray:
+    """Give the places, among the given rows, of those that are of these kinds."""
+    known = np.array([*(kind in kinds for kind in columns.table.kinds), False], dtype=bool)
+    return np.flatnonzero(known[columns.table.kind[rows]])
+
+
+def known_time(columns: Columns, rows: np.ndarray) -> np.ndarray:
+    """Give the time by which rows are sorted, in ms: where they have none, the bounds that they have."""
+    at: np.ndarray = columns.time[rows]
+    for bound in (columns.earliest, columns.latest):
+        at = np.where(at == NONE, bound[rows], at)
+    return at
+
+
+def places(columns: Columns, rows: np.ndarray) -> np.ndarray:
+    """Give numbers that rise in the order of sources, members by their names, and lines."""
+    source, member = columns.table.source[rows].astype(np.int64), columns.member[rows].astype(np.int64)
+    found: np.ndarray = source << 60 | member << 32 | columns.line[rows]
+    return found
+
+
 def in_order(columns: Columns, rows: Iterable[int]) -> list[int]:
     """Sort rows by time; those without one by the bounds they have, and lines of one member in their order."""
-
-    def key(row: int) -> tuple[int, int, int, int]:
-        at = next((int(t[row]) for t in (columns.time, columns.earliest, columns.latest) if t[row] != NONE), NONE)
-        return at, SOURCES.index(columns.source[row]), int(columns.member[row]), int(columns.line[row])
-
-    return sorted(rows, key=key)
+    every = rows_of(rows)
+    if len(every) > 1:
+        every = every[np.lexsort((places(columns, every), known_time(columns, every)))]
+    found: list[int] = every.tolist()
+    return found

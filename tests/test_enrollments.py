@@ -9,9 +9,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
+from capflog import exchanges, sequence, windows
+from capflog import steps as steps_of_ces
 from capflog.analysis import Analysis, analyze
+from capflog.attempts import find_attempts, unroll
+from capflog.clocks import align
+from capflog.enrollments import Joined, join
+from capflog.reading import read_stored
+from capflog.starts import find_starts
 from tests.scenes import (
     BROWSER,
     EASTERN,
@@ -391,6 +399,16 @@ def test_without_error_log_two_at_once_are_told_apart_as_little() -> None:
     assert owners(trace, web) == {FIRST: {FIRST}, PHONE: {PHONE}, OTHER: {OTHER}}
 
 
+def join_of(*members: Held) -> Joined:
+    """Go the way of the data as far as the enrollments."""
+    reading = read_stored(members)
+    table = reading.table
+    trace = unroll(table)
+    attempts, starts = find_attempts(table, trace), find_starts(table)
+    alignment = align(table, trace, attempts, starts, reading.dated)
+    return join(steps_of_ces.Columns(table), trace, attempts, starts, alignment)
+
+
 def crowd(seed: int) -> tuple[Held, Held, Held]:
     """Phones that come within a minute, at times at once, and come again until they get their certificate.
 
@@ -584,3 +602,81 @@ def test_a_phone_by_another_name_of_a_client_is_the_same_enrollment() -> None:
     analysis = analyzed(trace := held("capf1.txt", tries(PHONE, CALL), said(CALL, "debug Recd event")), log)
     assert tags(analysis, log) == [{PHONE}]
     assert NODE not in trace.content.decode()
+
+
+# ---- many at once --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_in_however_small_pieces_it_is_done_it_comes_out_the_same(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """What is compared, cut, read and put in order at once is a matter of memory alone."""
+    trace, log, web = crowd(seed)
+    starting = held("nginx00000001.txt", ces_starts(at("12:31:21"))[0])
+    whole = analyzed(trace, log, web, starting).report
+    for module, name, size in (
+        (windows, "_PIECE", 3),
+        (sequence, "_AT_ONCE", 2),
+        (exchanges, "_PIECE", 5),
+        (steps_of_ces, "_PIECE", 7),
+    ):
+        monkeypatch.setattr(module, name, size)
+    assert analyzed(trace, log, web, starting).report == whole
+
+
+def test_a_wave_of_phones_is_told_apart_or_left_alone() -> None:
+    """Twenty a second, more than are compared at once; CES serves each in a process of its own."""
+    capf, ces, ca = [], [], []
+    for number in range(300):
+        device, when = f"SEP{number:012d}", CALL + seconds(number * 0.05)
+        capf.append(tries(device, when, session=number))
+        ces.append(challenged(when + seconds(0.01), device))
+        ces.append(
+            serves(when + seconds(0.02), device, taken=0.4, connection=4 + 2 * number, worker=31071 + number % 8)
+        )
+        ca.append(ca_answers(when + seconds(0.02), device, taken=0.4))
+    analysis = analyzed(*(members := logs(capf, ces, ca)))
+    assert [e.device for e in analysis.report.enrollments] == [FIRST, *(f"SEP{n:012d}" for n in range(300))]
+    assert all(len(tag) == 1 for tag in tags(analysis, *members))
+    assert analysis.report.unattributed > 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pieces_leave_out_no_span_that_an_item_touches(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    low = np.sort(chance.integers(0, 5_000, 700)) + chance.integers(-30, 30, 700)
+    high = low + chance.integers(0, 40, 700)
+    begin = chance.integers(0, 5_000, 300)
+    end = begin + chance.integers(-5, 200, 300)
+    end[chance.integers(0, 300, 3)] += 4_000
+    last = np.full(300, -1)
+    seen = np.full(300, -1, dtype=np.int32)
+    behind = 0
+    for lo, hi, near in windows.pieces(low, high, begin, end):
+        assert lo == behind < hi
+        behind = hi
+        touches = (begin <= high[lo:hi, None]) & (end >= low[lo:hi, None])
+        assert set(np.flatnonzero(touches.any(axis=0)).tolist()) <= set(near.tolist())
+        found = windows.before(touches[:, near], np.arange(lo, hi), near, seen)
+        for item in range(lo, hi):
+            mine = np.flatnonzero(touches[item - lo])
+            assert dict(zip(near.tolist(), found[item - lo].tolist(), strict=True)).items() >= {
+                (k, last[k]) for k in mine.tolist()
+            }
+            last[mine] = item
+    assert behind == 700
+
+
+def test_an_enrollments_rows_are_kept_small() -> None:
+    members = two(0.9)
+    analysis = analyzed(*members)
+    table = analysis.events
+    joined = join_of(*members)
+    assert [story.device for story in joined.stories] == [e.device for e in analysis.report.enrollments]
+    for story, enrollment in zip(joined.stories, analysis.report.enrollments, strict=True):
+        assert story.order.dtype == np.int64
+        shown = [(table.member_of(row), int(table.line[row])) for row in story.order.tolist()]
+        assert shown == [(r.member, r.line) for r in enrollment.records]
+        likely = {
+            row for row, r in zip(story.order.tolist(), enrollment.records, strict=True) if r.confidence != "certain"
+        }
+        assert story.likely == likely

@@ -1,0 +1,50 @@
+"""Which enrollments were under way when: of many moments at once, without comparing each with all.
+
+Moments come in about the order of time, and so do enrollments. So the moments are gone through in pieces, and a piece
+is compared only with the enrollments that were under way around it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: So many moments are compared at once.
+_PIECE = 256
+
+
+def pieces(
+    low: np.ndarray, high: np.ndarray, begin: np.ndarray, end: np.ndarray
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Go through items, of which each is about from ``low`` to ``high``, in pieces of those that follow one another.
+
+    Yields the places of a piece's first item and of the one behind its last, and the numbers of all spans, from
+    ``begin`` to ``end``, that may share a moment with one of them: no other does.
+    """
+    order = np.argsort(begin, kind="stable")
+    begun = np.searchsorted(begin[order], np.maximum.accumulate(high), side="right").tolist()
+    lows = np.minimum.accumulate(low[::-1])[::-1].tolist()
+    near, seen = order[:0], 0
+    for lo in range(0, len(low), _PIECE):
+        hi = min(lo + _PIECE, len(low))
+        near = np.concatenate([near, order[seen : begun[hi - 1]]])
+        near, seen = near[end[near] >= lows[lo]], begun[hi - 1]
+        yield lo, hi, near
+
+
+def before(found: np.ndarray, items: np.ndarray, spans: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Tell of each pair of an item and a span that was found the number of the span's item before it; -1: none.
+
+    ``found`` has a row for each of the ``items``, whose numbers rise, and a column for each of the ``spans``; ``last``
+    keeps each span's last item from piece to piece.
+    """
+    held = np.empty((len(items) + 1, len(spans)), dtype=np.int32)
+    held[0] = last[spans]
+    held[1:] = np.where(found, items[:, None], -1)
+    np.maximum.accumulate(held, axis=0, out=held)
+    last[spans] = held[-1]
+    return np.where(found, held[:-1], -1)
