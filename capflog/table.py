@@ -275,6 +275,16 @@ class Table:
             self._put(found, own, rows)
         return found
 
+    def bearing(self, name: str) -> np.ndarray:
+        """List the rows that bear a value, in order."""
+        shapes = self.vocabulary.shapes
+        shared = np.array([any(own == name for own, _ in (*s.words, *s.numbers)) for s in shapes] or [False])
+        own = (self._numbers if name in NUMBERS else self._words).get(name, (np.zeros(0, dtype=np.int64),))[0]
+        if not shared.any():
+            return own
+        rows: np.ndarray = np.union1d(np.flatnonzero(shared[self.shape]), own)
+        return rows
+
     def codes(self, name: str, rows: np.ndarray | None = None) -> tuple[np.ndarray, list[str]]:
         """Give a value that is a word for the given rows as numbers of the words given beside it; -1: not borne."""
         words = self.vocabulary.of(name)
