@@ -457,9 +457,7 @@ def _give_gaps(columns: _Columns, found: _Found, alone: _Alone, gaps: _Gaps) -> 
     # While CAPF waits for CES nothing happens in the phone's session: least of all does it end.
     waits = (call >= 0) & (call < p) & ((result < 0) | (p < result))
     after = gaps.after[g]
-    open_ = np.where(
-        last, (after == len(at)) | (at[p] < at[np.minimum(after, len(at) - 1)]), ~(waits & ends)
-    )
+    open_ = np.where(last, (after == len(at)) | (at[p] < at[np.minimum(after, len(at) - 1)]), ~(waits & ends))
     asked = np.flatnonzero(open_)
     sure = np.zeros(len(p), dtype=bool)
     sure[asked] = alone.at(p[asked], gaps.k[g[asked]], gaps.before[g[asked]])

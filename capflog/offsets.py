@@ -36,15 +36,11 @@ def _but_of_starts(logins: np.ndarray, chains: np.ndarray) -> np.ndarray:
 def _iis_pairs(log: Log, calls: Calls, *, only_calls: bool) -> tuple[list[Pair], int]:
     """List what can be compared of IIS and the node, and how many matches there are at the most."""
     pairs: list[Pair] = []
+    rows, stamps = log.stamped("nginx", ("curl.ok",)) if not only_calls else (np.zeros(0, dtype=np.int64),) * 2
     for step, name in (("login", "login"), ("form", "navigate"), ("chain", "cacerts")):
         there = log.iis(step)
-        here = [
-            i
-            for i in np.flatnonzero((log.source == "nginx") & (log.kind == "curl.ok") & (log.stamp != NONE))
-            if name in str(log.function[i])
-        ]
-        if len(there) and here and not only_calls:
-            at = log.stamp[here]
+        at = stamps[log.holding("function", rows, lambda function, name=name: name in function)]
+        if len(there) and len(at):
             pairs.append((there, at, at + 1000))
     most = sum(min(len(there), len(begin)) for there, begin, _ in pairs)
     certificates = log.iis("certificate")
