@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -85,7 +86,7 @@ def by_member(table: Table, rows: np.ndarray) -> dict[int, np.ndarray]:
     codes = table.member[rows]
     edges = [0, *(np.flatnonzero(codes[1:] != codes[:-1]) + 1).tolist(), len(rows)]
     pieces: dict[int, list[np.ndarray]] = {}
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         if end > begin:
             pieces.setdefault(int(codes[begin]), []).append(rows[begin:end])
     return {code: own[0] if len(own) == 1 else np.concatenate(own) for code, own in sorted(pieces.items())}
@@ -112,7 +113,7 @@ class Trace:
         edges = (*self.begins, len(self.rows))
         return [
             Trace(self.rows[begin:end], self.unrolled[begin:end] - n * APART, (0,))
-            for n, (begin, end) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+            for n, (begin, end) in enumerate(pairwise(edges))
         ]
 
 
