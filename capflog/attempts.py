@@ -15,6 +15,7 @@ import numpy as np
 
 from capflog.events import SOURCES
 from capflog.table import NONE
+from capflog.unnamed import TOGETHER, following, give_unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,24 +37,15 @@ SILENCE_AFTER_ANSWER = 20_000
 #: How long EST's client may wait for an answer: its timeout can be set to an hour (libEST 2.1.0 est_client.c). (ms)
 LONGEST_WAIT = 3_660_000
 
-#: Another device's line within so many named lines, and so close, may be of an unnamed line's session. (ms)
-_AROUND, _CLOSE = 8, 200
-
 #: A session's end is an attempt's own where the device's last lines stand together, this many of them at least, and at
 #: most this many lines that name no device stand between them and the end.
 _OWN, _NEXT = 3, 8
-
-#: How long after an attempt's last line a line that names no device may still be its own. (ms)
-AFTERMATH = 2_000
 
 #: Kinds of lines that may begin an attempt: a result does where the trace begins in the middle of one.
 _BEGINS = ("est.enroll.mode", "est.enroll.call", "est.enroll.result")
 
 #: Silence that is longer than any, before a device's first line. (ms)
 _EVER = int(np.iinfo(np.int64).max)
-
-#: How many lines are looked at together: what is made of them on the way takes some hundred bytes each.
-_TOGETHER = 1 << 21
 
 
 def rotation_key(member: str) -> tuple[str, tuple[tuple[int, str], ...]]:
@@ -71,14 +63,14 @@ def _parts(column: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
     Each part but the last holds the first item of the next one, too.
     """
-    for begin in range(0, max(1, len(column)), _TOGETHER):
-        yield begin, column[begin : begin + _TOGETHER + 1]
+    for begin in range(0, max(1, len(column)), TOGETHER):
+        yield begin, column[begin : begin + TOGETHER + 1]
 
 
 def _places(mask: np.ndarray) -> np.ndarray:
     """List the places at which a mask is true, in four bytes each if that is enough."""
     dtype = np.int32 if len(mask) <= np.iinfo(np.int32).max else np.int64
-    return np.concatenate([(np.flatnonzero(p[:_TOGETHER]) + at).astype(dtype) for at, p in _parts(mask)])
+    return np.concatenate([(np.flatnonzero(p[:TOGETHER]) + at).astype(dtype) for at, p in _parts(mask)])
 
 
 def by_member(table: Table, rows: np.ndarray) -> dict[int, np.ndarray]:
@@ -196,7 +188,7 @@ class Attempt:
 
 
 @dataclass(slots=True)
-class _Columns:
+class Columns:
     """CAPF's trace as columns: an item for each position.
 
     ``device``: its number, -1 for none; ``kind``: a number of the table's; ``ends``: the positions of sessions' ends
@@ -214,7 +206,7 @@ class _Columns:
     owner: np.ndarray
 
     @classmethod
-    def of(cls, table: Table, trace: Trace) -> _Columns:
+    def of(cls, table: Table, trace: Trace) -> Columns:
         said = table.bearing("message")
         codes, words = table.codes("message", said)
         ending = np.zeros(len(table), dtype=bool)
@@ -225,15 +217,15 @@ class _Columns:
         kind, owner = table.kind[trace.rows], np.full(len(trace.rows), -1, dtype=np.int32)
         return cls(table, trace.rows, trace.unrolled, device, kind, ends, named, owner)
 
-    def is_of(self, kind: str, positions: np.ndarray) -> np.ndarray:
-        """Tell of each position whether its line is of the kind."""
+    def is_of(self, kind: str, positions: np.ndarray | None = None) -> np.ndarray:
+        """Tell of each position (of all: None) whether its line is of the kind."""
         codes = [code for code, name in enumerate(self.table.kinds) if name == kind]
-        mask: np.ndarray = self.kind[positions] == (codes[0] if codes else -1)
+        mask: np.ndarray = (self.kind if positions is None else self.kind[positions]) == (codes[0] if codes else -1)
         return mask
 
 
 @dataclass(slots=True)
-class _Found:
+class Found:
     """Attempts as columns, in the order of ``first``: numbers of device and session, then positions (-1: none)."""
 
     device: np.ndarray
@@ -246,22 +238,22 @@ class _Found:
 
 def find_attempts(table: Table, trace: Trace) -> list[Attempt]:
     """Find the attempts in CAPF's trace and give each of its lines to one of them, or to none."""
-    columns = _Columns.of(table, trace)
+    columns = Columns.of(table, trace)
     found = _by_name(columns)
     if found is None:
         return []
-    likely = _give_unnamed(columns, found)
+    likely = give_unnamed(columns, found)
     unsure = np.zeros(len(trace.rows), dtype=bool)
     unsure[likely] = True
     return list(_made(columns, found, unsure))
 
 
-def _made(columns: _Columns, found: _Found, unsure: np.ndarray) -> Iterator[Attempt]:
+def _made(columns: Columns, found: Found, unsure: np.ndarray) -> Iterator[Attempt]:
     """Make the attempts of their columns, each with its lines."""
     table, owner = columns.table, columns.owner
     # Its last lines may name no device; they stand before the next line that names one.
-    reach = np.maximum.accumulate(_next(columns.named, found.last, len(owner)))
-    step = max(1, _TOGETHER * len(found.first) // max(1, len(owner)))
+    reach = np.maximum.accumulate(following(columns.named, found.last, len(owner)))
+    step = max(1, TOGETHER * len(found.first) // max(1, len(owner)))
     for begin in range(0, len(found.first), step):
         end = min(begin + step, len(found.first))
         low, high = int(found.first[begin]), int(reach[end - 1])
@@ -294,35 +286,38 @@ def _made(columns: _Columns, found: _Found, unsure: np.ndarray) -> Iterator[Atte
             )
 
 
-def _by_name(columns: _Columns) -> _Found | None:
+def _by_name(columns: Columns) -> Found | None:
     """Find the attempts by the lines that name their devices, and put these lines to them in ``columns.owner``."""
     device, last = columns.device, len(columns.table.devices)
     enrolls = np.zeros(last + 1, dtype=bool)
     for kind in _BEGINS:
-        enrolls[device[columns.is_of(kind, slice(None))]] = True
+        enrolls[device[columns.is_of(kind)]] = True
     enrolls[last] = False
     if not enrolls.any():
         return None
-    lines = sum(np.bincount(part[:_TOGETHER] + 1, minlength=last + 1) for _, part in _parts(device))[1:]
-    # Devices know nothing of one another: as many are looked at together as have about so many lines.
-    group = np.full(last + 1, -1, dtype=np.int32)
-    group[:last][enrolls[:last]] = np.cumsum(lines[enrolls[:last]]) // _TOGETHER
+    group = np.where(enrolls, 0, -1).astype(np.int16)
+    if len(device) > TOGETHER:
+        # Devices know nothing of one another: as many are looked at together as have about so many lines.
+        lines = np.zeros(last + 1, dtype=np.int64)
+        for _, part in _parts(device):
+            lines += np.bincount(part[:TOGETHER] + 1, minlength=last + 1)
+        group[enrolls] = np.cumsum(lines[1:][enrolls[:-1]]) // TOGETHER
     ended = _ended(columns)
-    parts: list[_Found] = []
+    parts: list[Found] = []
     count = 0
     for number in np.unique(group[group >= 0]).tolist():
-        mine = np.concatenate([np.flatnonzero(group[p[:_TOGETHER]] == number) + at for at, p in _parts(device)])
+        mine = np.concatenate([np.flatnonzero(group[p[:TOGETHER]] == number) + at for at, p in _parts(device)])
         parts.append(_of_devices(columns, mine, ended, count))
         count += len(parts[-1].first)
-    whole = _Found(*(np.concatenate([getattr(part, name) for part in parts]) for name in _Found.__slots__))
+    whole = Found(*(np.concatenate([getattr(part, name) for part in parts]) for name in Found.__slots__))
     order = np.argsort(whole.first)
     rank = np.full(count + 1, -1, dtype=np.int32)
     rank[order] = np.arange(count)
     columns.owner[columns.named] = rank[columns.owner[columns.named]]
-    return _Found(*(getattr(whole, name)[order] for name in _Found.__slots__))
+    return Found(*(getattr(whole, name)[order] for name in Found.__slots__))
 
 
-def _ended(columns: _Columns) -> np.ndarray:
+def _ended(columns: Columns) -> np.ndarray:
     """Tell of each position whether the end of a session follows that is the line's own device's."""
     device, named, ends = columns.device, columns.named, columns.ends
     ended = np.zeros(len(device), dtype=bool)
@@ -336,13 +331,7 @@ def _ended(columns: _Columns) -> np.ndarray:
     return ended
 
 
-def _next(where: np.ndarray, at: np.ndarray, none: int) -> np.ndarray:
-    """Give the first of the (sorted) numbers ``where`` that is above each of ``at``; ``none`` where there is none."""
-    found: np.ndarray = np.append(where, none)[np.searchsorted(where, at, side="right")]
-    return found
-
-
-def _of_devices(columns: _Columns, mine: np.ndarray, ended: np.ndarray, count: int) -> _Found:
+def _of_devices(columns: Columns, mine: np.ndarray, ended: np.ndarray, count: int) -> Found:
     """Find the attempts of some devices, whose lines stand at the positions ``mine``; the first's number is ``count``.
 
     Each line that may begin an attempt is asked how far it would reach; then each device's are gone through in turn.
@@ -358,30 +347,30 @@ def _of_devices(columns: _Columns, mine: np.ndarray, ended: np.ndarray, count: i
     mode, call, result, returned = (columns.is_of(kind, mine) for kind in (*_BEGINS, "est.enroll.return"))
     begin = np.flatnonzero(mode | call | result)
     calls = np.flatnonzero(call)
-    called = np.where(call[begin], begin, _next(calls, begin, none))
-    answered = _next(np.flatnonzero(result | returned), begin - 1, none)
+    called = np.where(call[begin], begin, following(calls, begin, none))
+    answered = following(np.flatnonzero(result | returned), begin - 1, none)
     # The next decision, or the call after its own, is another attempt's.
-    end = np.minimum(_next(np.flatnonzero(mode), begin, none), _next(calls, called, none))
+    end = np.minimum(following(np.flatnonzero(mode), begin, none), following(calls, called, none))
     # So is another session's line.
     bearing = np.flatnonzero(session >= 0)
-    own = _next(bearing, begin - 1, none)
+    own = following(bearing, begin - 1, none)
     other = bearing[1:][np.diff(session[bearing]) != 0]
-    end = np.minimum(end, _next(other, own, none))
+    end = np.minimum(end, following(other, own, none))
     # CAPF may have to wait for the answer, but for nothing else.
-    patience = _next(np.flatnonzero(silent > SILENCE), begin, none)
+    patience = following(np.flatnonzero(silent > SILENCE), begin, none)
     place = np.minimum(answered, none - 1)
     awaited = result[place] & (called < answered) & (silent[place] <= LONGEST_WAIT) & (patience == answered)
     over = silent > SILENCE_AFTER_ANSWER
     over[1:] |= ended[mine[:-1]]
-    after = _next(np.flatnonzero(over), answered, none)
+    after = following(np.flatnonzero(over), answered, none)
     end = np.minimum(end, np.where((patience <= answered) & ~awaited, patience, after))
 
-    following = np.searchsorted(begin, end).tolist()
+    then = np.searchsorted(begin, end).tolist()
     chosen: list[int] = []
     k = 0
-    while k < len(following):
+    while k < len(then):
         chosen.append(k)
-        k = following[k]
+        k = then[k]
     begin, end, called, answered, own = (column[chosen] for column in (begin, end, called, answered, own))
     sizes = end - begin
     places = np.repeat(begin - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
@@ -390,7 +379,7 @@ def _of_devices(columns: _Columns, mine: np.ndarray, ended: np.ndarray, count: i
     def within(at: np.ndarray, column: np.ndarray) -> np.ndarray:
         return np.where(at < end, column[np.minimum(at, none - 1)], -1)
 
-    return _Found(
+    return Found(
         columns.device[mine[begin]],
         within(own, session),
         mine[begin],
@@ -398,142 +387,3 @@ def _of_devices(columns: _Columns, mine: np.ndarray, ended: np.ndarray, count: i
         within(called, mine),
         within(answered, mine),
     )
-
-
-def _give_unnamed(columns: _Columns, found: _Found) -> np.ndarray:
-    """Give the lines that name no device to the attempt around them: certain where no other is under way.
-
-    Puts them to it in ``columns.owner``, and gives the positions of those that are only likely its own.
-    """
-    named, count = columns.named, len(columns.device)
-    owners = np.append(columns.owner[named], -1)
-    k = np.flatnonzero(owners >= 0)
-    attempt, same = owners[k], owners[k] == owners[k + 1]
-    before, after = named[k].astype(np.int64), np.append(named, count)[k + 1].astype(np.int64)
-    last = before == found.last[attempt]
-    # What follows on the session's end after an attempt's last line is of another session.
-    until = np.where(last, np.minimum(after, _next(columns.ends, before, count) + 1), after)
-    gap = (last | same) & (until - before > 1)
-    gaps = _Gaps(k[gap] + 1, attempt[gap], before[gap], after[gap], until[gap], last[gap])
-    del owners, k, attempt, same, before, after, last, until, gap
-    if not len(gaps.k):
-        return np.zeros(0, dtype=np.int64)
-    sizes = np.cumsum(gaps.until - gaps.before - 1)
-    edges = np.unique(np.searchsorted(sizes, np.arange(_TOGETHER, sizes[-1], _TOGETHER)) + 1).tolist()
-    alone = _Alone(columns, found)
-    likely = [
-        _give_gaps(columns, found, alone, _Gaps(*(getattr(gaps, name)[begin:end] for name in _Gaps.__slots__)))
-        for begin, end in zip([0, *edges], [*edges, len(gaps.k)], strict=True)
-        if end > begin
-    ]
-    return np.concatenate(likely)
-
-
-@dataclass(slots=True)
-class _Gaps:
-    """Where lines that name no device may be an attempt's, as columns: between two of its lines, or after its last.
-
-    ``k``: the place in ``named`` of the next line that names a device, which is at ``after`` (the trace's length where
-    there is none); ``before``: the attempt's line; ``until``: the first position that is in question no more; ``last``:
-    whether no line of the attempt that names its device follows.
-    """
-
-    k: np.ndarray
-    attempt: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
-    until: np.ndarray
-    last: np.ndarray
-
-
-def _give_gaps(columns: _Columns, found: _Found, alone: _Alone, gaps: _Gaps) -> np.ndarray:
-    """Give the lines in the gaps to their attempts; gives the positions of those that are only likely their own."""
-    at, owner = columns.at, columns.owner
-    sizes = gaps.until - gaps.before - 1
-    g = np.repeat(np.arange(len(sizes)), sizes)
-    p = np.arange(len(g)) + (gaps.until - np.cumsum(sizes))[g]
-    ends = np.append(columns.ends, -1)[np.searchsorted(columns.ends, p)] == p
-    attempt, last = gaps.attempt[g], gaps.last[g]
-    call, result = found.call[attempt], found.result[attempt]
-    # While CAPF waits for CES nothing happens in the phone's session: least of all does it end.
-    waits = (call >= 0) & (call < p) & ((result < 0) | (p < result))
-    after = gaps.after[g]
-    open_ = np.where(last, (after == len(at)) | (at[p] < at[np.minimum(after, len(at) - 1)]), ~(waits & ends))
-    asked = np.flatnonzero(open_)
-    sure = np.zeros(len(p), dtype=bool)
-    sure[asked] = alone.at(p[asked], gaps.k[g[asked]], gaps.before[g[asked]])
-
-    own = open_ & ~last & (sure | ~waits)
-    own[_follow(at, p, g, np.flatnonzero(open_ & last & sure), gaps)] = True
-    followed = np.flatnonzero(own & last)
-    latest = at[gaps.before]
-    latest[g[followed]] = at[p[followed]]
-    own |= last & ends & ~(open_ & sure) & (at[p] == latest[g])
-    owner[p[own]] = attempt[own]
-    likely: np.ndarray = p[own & ~(open_ & sure)]
-    return likely
-
-
-def _follow(at: np.ndarray, p: np.ndarray, g: np.ndarray, lines: np.ndarray, gaps: _Gaps) -> np.ndarray:
-    """Choose of ``lines`` (of ``p``, each of the gap ``g``) those that follow closely on the attempt's lines."""
-    gap, when = g[lines], at[p[lines]]
-    heads = np.append(True, gap[1:] != gap[:-1])[: len(gap)]
-    step = np.diff(when, prepend=0)
-    step[heads] = (when - at[gaps.before[gap]])[heads]
-    late = np.cumsum(step > AFTERMATH)
-    own = late == (late - (step > AFTERMATH))[heads][np.cumsum(heads) - 1]
-    # Where threads wrote out of turn a line may follow again after one that does not.
-    for one in np.unique(gap[step < 0]).tolist():
-        latest = at[gaps.before[one]]
-        for k in range(*np.searchsorted(gap, (one, one + 1))):
-            own[k] = when[k] - latest <= AFTERMATH
-            latest = when[k] if own[k] else latest
-    found: np.ndarray = lines[own]
-    return found
-
-
-class _Alone:
-    """Tells where one attempt alone is under way, and no other device is near."""
-
-    def __init__(self, columns: _Columns, found: _Found) -> None:
-        self._columns = columns
-        self._first, order = found.first, np.argsort(found.last)
-        self._last, self._begun = found.last[order], found.first[order]
-        self._ended = columns.at[self._last]
-        self._longest = int((found.last - found.first).max())
-        # The latest of all that ended up to there, and the one that began last.
-        self._latest, self._youngest = np.maximum.accumulate(self._ended), np.maximum.accumulate(self._begun)
-
-    def at(self, p: np.ndarray, k: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """Tell it of positions (sorted); ``k``: the next place in ``named``, ``own``: a line of the device itself."""
-        alone = self._under_way(p) == 1
-        lines = np.flatnonzero(alone)
-        alone[lines[self._others_near(p[lines], k[lines], own[lines])]] = False
-        return alone
-
-    def _under_way(self, p: np.ndarray) -> np.ndarray:
-        """Count the attempts whose first and last named line lie around ``p``, or just before it; at most two."""
-        before = np.searchsorted(self._last, p)
-        count = np.searchsorted(self._first, p, side="right") - before
-        since, oldest = self._columns.at[p] - AFTERMATH, p - self._longest - 1000
-        open_ = np.flatnonzero(count < 2)
-        j = before[open_] - 1
-        while len(open_):
-            # Back from the attempt that ended last, until two are found or none before can be one.
-            on = (j >= 0) & (self._latest[j] >= since[open_]) & (self._youngest[j] >= oldest[open_])
-            open_, j = open_[on], j[on]
-            count[open_] += (self._ended[j] >= since[open_]) & (self._begun[j] >= oldest[open_])
-            on = count[open_] < 2
-            open_, j = open_[on], j[on] - 1
-        return count
-
-    def _others_near(self, p: np.ndarray, k: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """List the places in ``p`` by which a line of another device stands, of a session that need not enroll."""
-        named, device, at = self._columns.named, self._columns.device, self._columns.at
-        near = np.zeros(len(p), dtype=bool)
-        for back in range(-_AROUND, _AROUND):
-            place = k + back
-            there = (place >= 0) & (place < len(named))
-            line = named[np.where(there, place, 0)]
-            near |= there & (device[line] != device[own]) & (np.abs(at[line] - at[p]) <= _CLOSE)
-        return np.flatnonzero(near)

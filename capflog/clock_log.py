@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.attempts import APART, DAY_MS, Attempt, Trace
-from capflog.events import SOURCES
 from capflog.table import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from capflog.table import Table
 
@@ -44,13 +43,22 @@ class Log:
     def __init__(self, table: Table) -> None:
         self.table = table
         self._asked: dict[str, np.ndarray] = {}
+        self._rows: dict[str, np.ndarray] = {}
 
-    def stamped(self, source: str, kinds: Collection[str] = ()) -> tuple[np.ndarray, np.ndarray]:
+    def of(self, source: str, *kinds: str) -> np.ndarray:
+        """List the rows of a source (and of these kinds), in order."""
+        if source not in self._rows:
+            self._rows[source] = self.table.of_source(source)
+        rows = self._rows[source]
+        if kinds:
+            wanted = np.array([kind in kinds for kind in self.table.kinds], dtype=bool)
+            rows = rows[wanted[self.table.kind[rows]]]
+        return rows
+
+    def stamped(self, source: str, *kinds: str) -> tuple[np.ndarray, np.ndarray]:
         """Give the rows of a source (and of these kinds) whose stamps can be told, and the stamps in ms."""
-        table = self.table
-        here = table.source == SOURCES.index(source)
-        rows = np.flatnonzero(here & table.of_kinds(kinds) if kinds else here)
-        stamps = told(table.stamp[rows])
+        rows = self.of(source, *kinds)
+        stamps = told(self.table.stamp[rows])
         known = stamps != NONE
         return rows[known], stamps[known]
 
@@ -65,8 +73,8 @@ class Log:
     def ces_moments(self) -> np.ndarray:
         """Node's local times at which CES was at work on a request, in ms, sorted."""
         table = self.table
-        stamps = self.stamped("nginx", _AT_WORK)[1]
-        rows = np.flatnonzero((table.source == SOURCES.index("nginx")) & table.of_kinds(("est.access",)))
+        stamps = self.stamped("nginx", *_AT_WORK)[1]
+        rows = self.of("nginx", "est.access")
         utc = told(table.numbers("utc", rows))
         rows, utc = rows[utc != NONE], utc[utc != NONE]
         enrolling = self.holding("url", rows, lambda url: "enroll" in url)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.attempts import Attempt, Trace
+from capflog.attempts import Attempt, Trace, by_member
 from capflog.clock_log import QUARTER_MS, Calls, Log, calls_of
 from capflog.dates import Dated, date_by_ces, date_by_hints, date_by_iis
 from capflog.events import SOURCES
@@ -92,9 +92,7 @@ def align(
     place_nginx(log, zone, time, earliest, latest)
     place_iis(log, offset, time, earliest, latest)
     place_ciscora(log, starts, time, earliest, latest)
-    clocks = _clocks(
-        log, zone, zone_known, zone_basis, date_known, date_basis, offset, matched, of, bool(len(trace.rows))
-    )
+    clocks = _clocks(log, zone, zone_known, zone_basis, date_known, date_basis, offset, matched, of, trace)
     sources = {source for code, source in enumerate(SOURCES) if (table.source == code).any()}
     return Alignment(clocks, offset is not None, zone if zone_known else None, sources)
 
@@ -115,26 +113,24 @@ def _clocks(
     offset: tuple[int, int] | None,
     matched: int,
     of: int,
-    has_capf: bool,
+    trace: Trace,
 ) -> list[Clock]:
     """Describe each clock that stamped lines."""
     clocks = []
 
-    def stamped(source: str) -> list[str]:
-        rows, _ = log.stamped(source)
-        holds = np.zeros(len(log.table.members), dtype=bool)
-        holds[log.table.member[rows]] = True
-        return [log.table.members[code] for code in np.flatnonzero(holds).tolist()]
+    def members(rows: np.ndarray) -> list[str]:
+        return [log.table.members[code] for code in by_member(log.table, rows)]
 
     told = zone if zone_known else None
-    if has_capf:
+    if len(trace.rows):
         basis = "; ".join(part for part in (zone_basis, date_basis) if part)
         assumed = not (zone_known and date_known)
-        clocks.append(Clock("capf", stamped("capf"), told, 0.0, 0.0, "reference", assumed, basis))
-    if stamped("nginx"):
-        clocks.append(Clock("nginx", stamped("nginx"), told, 0.0, 0.0, "reference", not zone_known, zone_basis))
+        clocks.append(Clock("capf", members(trace.rows), told, 0.0, 0.0, "reference", assumed, basis))
+    stamped = members(log.stamped("nginx")[0])
+    if stamped:
+        clocks.append(Clock("nginx", stamped, told, 0.0, 0.0, "reference", not zone_known, zone_basis))
     for source in ("iis", "httperr"):
-        names = stamped(source)
+        names = members(log.stamped(source)[0])
         if not names:
             continue
         if offset is None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SECOND_MS = 1000
 
 #: One in so many claims tells where the offset cannot be; first few of them are asked, then more.
-_SHARES = (16, 8)
+_SHARES = (64, 16, 8)
 
 #: About so many intervals are compared at once: each takes some fifty bytes on the way.
 _AT_ONCE = 1 << 18
@@ -139,6 +139,7 @@ def _held(
     key = np.concatenate(
         [np.zeros(0, dtype=np.int64), *(low * 2 + 1 for low, _ in parts), *(high * 2 for _, high in parts)]
     )
+    del parts
     key.sort()
     count = np.cumsum((key & 1) * 2 - 1)
     key >>= 1

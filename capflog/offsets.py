@@ -40,7 +40,7 @@ def _but_of_starts(logins: np.ndarray, chains: np.ndarray) -> np.ndarray:
 def _iis_pairs(log: Log, calls: Calls, *, only_calls: bool) -> tuple[list[Pair], int]:
     """List what can be compared of IIS and the node, and how many matches there are at the most."""
     pairs: list[Pair] = []
-    rows, stamps = log.stamped("nginx", ("curl.ok",)) if not only_calls else (np.zeros(0, dtype=np.int64),) * 2
+    rows, stamps = log.stamped("nginx", "curl.ok") if not only_calls else (np.zeros(0, dtype=np.int64),) * 2
     for step, name in (("login", "login"), ("form", "navigate"), ("chain", "cacerts")):
         there = log.iis(step)
         at = stamps[log.holding("function", rows, re.compile(name).search)]

@@ -9,7 +9,6 @@ import numpy as np
 
 from capflog.attempts import by_member
 from capflog.clock_log import Log, first_since, told
-from capflog.events import SOURCES
 from capflog.table import NONE
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ _NEVER = int(np.iinfo(np.int64).max)
 def place_nginx(log: Log, zone: int, time: np.ndarray, earliest: np.ndarray, latest: np.ndarray) -> None:
     """Place NGINX's stamped records at their second and libEST's unstamped ones between their neighbours."""
     table = log.table
-    for mine in by_member(table, table.of_source("nginx")).values():
+    for mine in by_member(table, log.of("nginx")).values():
         stamp = told(table.stamp[mine])
         known = np.where(stamp != NONE, stamp - zone * 1000, NONE)
         # A record's own time with its zone is when the request came in: it cannot have been written before.
@@ -77,14 +76,12 @@ def place_ciscora(
 ) -> None:
     """Give CiscoRA's lines the time of their twins in error.log, or bounds by CAPF's own account of the starts."""
     table = log.table
-    told_of = [
-        np.flatnonzero(table.of_kinds(kinds) & (table.source == SOURCES.index("capf")))
-        for kinds in (("capf.init", "capf.param"), ("ces.start.requested",))
-    ]
-    asked = [
-        (int(time[begun]) if begun >= 0 else int(time[row]) - 120_000, int(time[row]) + 60_000)
-        for begun, row in zip(first_since(*told_of).tolist(), told_of[1].tolist(), strict=True)
-    ]
+    reads, asks = log.of("capf", "capf.init", "capf.param"), log.of("capf", "ces.start.requested")
+    asked: list[tuple[int, int]] = []
+    for begun, row in zip(first_since(reads, asks).tolist(), asks.tolist(), strict=True):
+        at = int(time[row])
+        low = int(time[begun]) if begun >= 0 else at - 120_000 if at != NONE else NONE
+        asked.append((low, at + 60_000 if at != NONE else NONE))
     table.keep_texts(row for start in starts if start.ciscora is not None for row in start.rows)
 
     def said(row: int) -> str:
@@ -112,7 +109,7 @@ def place_ciscora(
         for row in rows:
             if time[row] == NONE:
                 earliest[row], latest[row] = low, high
-                if low != NONE and high - low <= NARROW_MS:
+                if NONE not in (low, high) and high - low <= NARROW_MS:
                     time[row] = low
     _bound_by_order(starts, earliest, latest)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.attempts import by_member, rotation_key
-from capflog.events import SOURCES
 from capflog.table import NONE
 
 if TYPE_CHECKING:
@@ -105,10 +104,16 @@ class Start:
 
 def find_blocks(table: Table, source: str) -> list[Block]:
     """Cut one source's start-up lines into starts, in the order of its files."""
-    here = table.source == SOURCES.index(source)
-    rows = np.flatnonzero(here & table.of_kinds(START_KINDS))
+    here = table.of_source(source)
+    kind = table.kind[here]
+    starting, serving_kinds = (
+        np.array([name in kinds for name in table.kinds], dtype=bool) for kinds in (START_KINDS, SERVING)
+    )
+    rows = here[starting[kind]]
     rows = rows[table.numbers("connection", rows) == NONE]
-    serving = by_member(table, np.flatnonzero(here & table.of_kinds(SERVING)))
+    if not len(rows):
+        return []
+    serving = by_member(table, here[serving_kinds[kind]])
     files = sorted(by_member(table, rows).items(), key=lambda item: rotation_key(table.members[item[0]]))
     blocks: list[Block] = []
     for member, own in files:
