@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from capflog.attempts import APART, DAY_MS, Attempt, Trace
 from capflog.table import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from capflog.table import Table
 
@@ -27,74 +27,108 @@ QUARTER_MS = 900_000
 ZONE_MIN, ZONE_MAX = -12 * 3_600_000, 14 * 3_600_000
 
 
-def ints(table: Table, column: str) -> np.ndarray:
-    return table.stamp.copy() if column == "stamp" else table.numbers(column)
+#: What tells that CES is at work, and the pages that it asks the CA for.
+_AT_WORK = ("curl.ok", "curl.failed", "curl.data")
+_PAGES = {"login": r"/certsrv/?$", "form": "certrqxt", "chain": r"certnew\.p7b", "certificate": r"certnew\.cer"}
 
 
-def times(table: Table, column: str) -> np.ndarray:
-    """Give a column of times in ms, without those that no report can tell."""
-    times = ints(table, column)
+def told(times: np.ndarray) -> np.ndarray:
+    """Give times in ms, those that no report can tell as NONE."""
     return np.where((times >= FIRST_MS) & (times < LAST_MS), times, NONE)
 
 
-@dataclass(slots=True)
 class Log:
-    """The table's columns that the clocks need, as arrays."""
+    """What the clocks need of the table, as arrays of the rows that bear it."""
 
-    table: Table
-    kind: np.ndarray
-    source: np.ndarray
-    stamp: np.ndarray
-    function: np.ndarray
-    url: np.ndarray
-    utc: np.ndarray
-    zone: np.ndarray
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self._asked: dict[str, np.ndarray] = {}
+        self._rows: dict[str, np.ndarray] = {}
 
-    def of(self, source: str) -> np.ndarray:
-        return np.flatnonzero(self.source == source)
+    def of(self, source: str, *kinds: str) -> np.ndarray:
+        """List the rows of a source (and of these kinds), in order."""
+        if source not in self._rows:
+            self._rows[source] = self.table.of_source(source)
+        rows = self._rows[source]
+        if kinds:
+            wanted = np.array([kind in kinds for kind in self.table.kinds], dtype=bool)
+            rows = rows[wanted[self.table.kind[rows]]]
+        return rows
+
+    def stamped(self, source: str, *kinds: str) -> tuple[np.ndarray, np.ndarray]:
+        """Give the rows of a source (and of these kinds) whose stamps can be told, and the stamps in ms."""
+        rows = self.of(source, *kinds)
+        stamps = told(self.table.stamp[rows])
+        known = stamps != NONE
+        return rows[known], stamps[known]
 
     def zones(self) -> list[int]:
         """List the zones that libEST's access records carry, most frequent first, in s."""
-        rows = np.flatnonzero((self.kind == "est.access") & (self.zone != NONE))
-        return [int(z) for z, _ in Counter(self.zone[rows].tolist()).most_common()]
+        zones = self.table.numbers("zone", self.table.rows_of("est.access"))
+        found, first, often = np.unique(zones[zones != NONE], return_index=True, return_counts=True)
+        zones_by_number: list[int] = found[np.lexsort((first, -often))].tolist()
+        return zones_by_number
 
+    @cached_property
     def ces_moments(self) -> np.ndarray:
         """Node's local times at which CES was at work on a request, in ms, sorted."""
-        nginx = self.source == "nginx"
-        at_work = np.isin(self.kind, ["curl.ok", "curl.failed", "curl.data"])
-        stamped = self.stamp[nginx & at_work & (self.stamp != NONE)]
-        enrolling = np.array([isinstance(url, str) and "enroll" in url for url in self.url], dtype=bool)
-        access = nginx & (self.kind == "est.access") & (self.utc != NONE) & enrolling
-        return np.sort(np.concatenate([stamped, self.utc[access] + self.zone[access] * 1000]))
+        table = self.table
+        stamps = self.stamped("nginx", *_AT_WORK)[1]
+        rows = self.of("nginx", "est.access")
+        utc = told(table.numbers("utc", rows))
+        rows, utc = rows[utc != NONE], utc[utc != NONE]
+        enrolling = self.holding("url", rows, lambda url: "enroll" in url)
+        return np.sort(np.concatenate([stamps, utc[enrolling] + table.numbers("zone", rows[enrolling]) * 1000]))
+
+    def holding(
+        self, name: str, rows: np.ndarray, wanted: Callable[[str], object], *, none: bool = False
+    ) -> np.ndarray:
+        """Tell of each row whether its word is wanted; ``none``: whether a row is that bears no word."""
+        codes, words = self.table.codes(name, rows)
+        used = np.zeros(len(words) + 1, dtype=bool)
+        used[codes] = True
+        answer = np.zeros(len(words) + 1, dtype=bool)
+        answer[-1] = none
+        # There are many rows, but few words that they bear.
+        for code in np.flatnonzero(used[:-1]).tolist():
+            answer[code] = bool(wanted(words[code]))
+        found: np.ndarray = answer[codes]
+        return found
 
     def starts_of_capf(self, trace: Trace) -> np.ndarray:
         """Windows (n, 2) from CAPF's reading of its parameters to its report that CES was started, in trace ms."""
-        windows = []
-        begun = None
-        for p, row in enumerate(trace.rows):
-            kind = self.kind[row]
-            if kind in ("capf.init", "capf.param"):
-                begun = begun if begun is not None else trace.unrolled[p]
-            elif kind == "ces.start.requested":
-                if begun is not None:
-                    windows.append((begun, trace.unrolled[p]))
-                begun = None
-        return np.array(windows, dtype=np.int64).reshape(-1, 2)
+        table = self.table
+        asks = np.flatnonzero(table.of_kinds(("ces.start.requested",))[trace.rows])
+        reads = np.flatnonzero(table.of_kinds(("capf.init", "capf.param"))[trace.rows])
+        begun = first_since(reads, asks)
+        asks, begun = asks[begun >= 0], begun[begun >= 0]
+        return np.stack([trace.unrolled[begun], trace.unrolled[asks]], axis=1)
 
     def iis(self, step: str) -> np.ndarray:
-        """Stamps of CES's requests of one kind that IIS answered well, in ms."""
-        rows = self.of("iis")
-        agents = self.table.words("agent", rows)
-        rows = rows[[agent is None or agent.startswith("CiscoRA") for agent in agents]]
-        status = self.table.numbers("status", rows)
-        paths = {"login": r"/certsrv/?$", "form": "certrqxt", "chain": r"certnew\.p7b", "certificate": r"certnew\.cer"}
-        asked = re.compile(paths[step], re.IGNORECASE)
-        path = np.array(
-            [bool(url) and asked.search(url) is not None for url in self.table.words("url", rows)], dtype=bool
-        )
-        good = (status >= 200) & (status < 400)
-        stamp = self.stamp[rows]
-        return np.unique(stamp[path & good & (stamp != NONE)])
+        """Stamps of CES's requests of one kind that IIS answered well, in ms, each once, sorted."""
+        if step not in self._asked:
+            rows, stamps = self._of_ces
+            asked = re.compile(_PAGES[step], re.IGNORECASE)
+            there = self.holding("url", rows, asked.search)
+            status = self.table.numbers("status", rows[there])
+            self._asked[step] = np.unique(stamps[there][(status >= 200) & (status < 400)])
+        return self._asked[step]
+
+    @cached_property
+    def _of_ces(self) -> tuple[np.ndarray, np.ndarray]:
+        """IIS's rows that may be of CES's requests, and their stamps."""
+        rows, stamps = self.stamped("iis")
+        own = self.holding("agent", rows, lambda agent: agent.startswith("CiscoRA"), none=True)
+        return rows[own], stamps[own]
+
+
+def first_since(marks: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Give the first mark between each end and the end before it, -1 where none is; both are sorted, none is both."""
+    if not len(marks):
+        return np.full(len(ends), -1)
+    at = np.searchsorted(marks, np.append(-1, ends[:-1])[: len(ends)])
+    first = marks[np.minimum(at, len(marks) - 1)]
+    return np.where((at < len(marks)) & (first < ends), first, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +160,12 @@ class Calls:
 def calls_of(log: Log, trace: Trace, attempts: Sequence[Attempt]) -> Calls:
     """Give the calls of the attempts that have both ends, in trace ms."""
     whole = [a for a in attempts if a.call is not None and a.result is not None]
-    rows = [(trace.unrolled[a.call], trace.unrolled[a.result]) for a in whole]
-    windows = np.array(rows, dtype=np.int64).reshape(-1, 2)
-    errors = log.table.words("error")
-    codes = ints(log.table, "code")
-    issued = [
-        errors[row] == "EST_ERR_NONE" or (not isinstance(errors[row], str) and codes[row] == 0)
-        for row in (trace.rows[a.result] for a in whole)
-    ]
-    return Calls(windows, windows[np.array(issued, dtype=bool)])
+    ends = np.array([(a.call, a.result) for a in whole], dtype=np.int64).reshape(-1, 2)
+    windows = trace.unrolled[ends]
+    results = trace.rows[ends[:, 1]]
+    named, words = log.table.codes("error", results)
+    issued = (named == words.code("EST_ERR_NONE")) | ((named < 0) & (log.table.numbers("code", results) == 0))
+    return Calls(windows, windows[issued])
 
 
 def midnight(ms: int) -> int:

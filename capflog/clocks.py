@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.attempts import Attempt, Trace
-from capflog.clock_log import QUARTER_MS, Calls, Log, calls_of, ints, times
+from capflog.attempts import Attempt, Trace, by_member
+from capflog.clock_log import QUARTER_MS, Calls, Log, calls_of
 from capflog.dates import Dated, date_by_ces, date_by_hints, date_by_iis
 from capflog.events import SOURCES
 from capflog.model import Clock, Quality
@@ -50,21 +50,17 @@ def align(
     dated: Mapping[str, Dated],
 ) -> Alignment:
     """Put every event on the reference clock; fills ``time``, ``earliest`` and ``latest`` of the table."""
-    kinds = np.array(table.kinds, dtype=object)[table.kind]
-    source = np.array(SOURCES, dtype=object)[table.source]
-    stamp = times(table, "stamp")
-    function, url = table.words("function"), table.words("url")
-    log = Log(table, kinds, source, stamp, function, url, times(table, "utc"), ints(table, "zone"))
-
+    log = Log(table)
     zones = log.zones()
     zone = zones[0] if zones else None
     calls = calls_of(log, trace, attempts)
     date_known = True
     bases: list[str] = []
-    capf_at = trace.unrolled.copy()
+    folders = trace.folders()
+    dates: list[int] = []
     parts: list[Calls] = []
-    for number, part in zip(np.unique(trace.numbers()), trace.folders(), strict=True):
-        own = calls.of_folder(int(number))
+    for number, part in enumerate(folders):
+        own = calls.of_folder(number)
         date, basis, known = date_by_ces(log, part, own.all)
         if date is None:
             date, basis = date_by_iis(log, own, zone)
@@ -73,7 +69,7 @@ def align(
             date, basis = date_by_hints(log, part, dated)
         date_known = date_known and known
         bases += [basis] if basis not in bases else []
-        capf_at[trace.numbers() == number] = part.unrolled + date
+        dates.append(date)
         parts.append(own.later(date))
     date_basis = "; ".join(bases)
     lo, hi, matched, of = iis_delta(log, Calls.together(parts), zone)
@@ -88,18 +84,17 @@ def align(
         zone_basis = "no line of the logs tells the node's zone: its stamps stand as if they were UTC"
     offset = (lo + zone * 1000, hi + zone * 1000) if matched else None
 
-    time, earliest, latest = (np.full(len(table), NONE, dtype=np.int64) for _ in range(3))
-    utc = capf_at - zone * 1000
-    time[trace.rows] = earliest[trace.rows] = latest[trace.rows] = utc
+    time, earliest, latest = table.time, table.earliest, table.latest
+    for column in (time, earliest, latest):
+        column.fill(NONE)
+        for part, date in zip(folders, dates, strict=True):
+            column[part.rows] = part.unrolled + (date - zone * 1000)
     place_nginx(log, zone, time, earliest, latest)
     place_iis(log, offset, time, earliest, latest)
     place_ciscora(log, starts, time, earliest, latest)
-    table.time, table.earliest, table.latest = time, earliest, latest
-
-    clocks = _clocks(
-        log, zone, zone_known, zone_basis, date_known, date_basis, offset, matched, of, bool(len(trace.rows))
-    )
-    return Alignment(clocks, offset is not None, zone if zone_known else None, {str(s) for s in set(source)})
+    clocks = _clocks(log, zone, zone_known, zone_basis, date_known, date_basis, offset, matched, of, trace)
+    sources = {source for code, source in enumerate(SOURCES) if (table.source == code).any()}
+    return Alignment(clocks, offset is not None, zone if zone_known else None, sources)
 
 
 def _zone_name(seconds: int) -> str:
@@ -118,25 +113,24 @@ def _clocks(
     offset: tuple[int, int] | None,
     matched: int,
     of: int,
-    has_capf: bool,
+    trace: Trace,
 ) -> list[Clock]:
     """Describe each clock that stamped lines."""
-    members = np.array(log.table.members, dtype=object)[log.table.member]
     clocks = []
 
-    def stamped(source: str) -> list[str]:
-        rows = log.of(source)
-        return sorted({str(m) for m in members[rows[log.stamp[rows] != NONE]]})
+    def members(rows: np.ndarray) -> list[str]:
+        return [log.table.members[code] for code in by_member(log.table, rows)]
 
     told = zone if zone_known else None
-    if has_capf:
+    if len(trace.rows):
         basis = "; ".join(part for part in (zone_basis, date_basis) if part)
         assumed = not (zone_known and date_known)
-        clocks.append(Clock("capf", stamped("capf"), told, 0.0, 0.0, "reference", assumed, basis))
-    if stamped("nginx"):
-        clocks.append(Clock("nginx", stamped("nginx"), told, 0.0, 0.0, "reference", not zone_known, zone_basis))
+        clocks.append(Clock("capf", members(trace.rows), told, 0.0, 0.0, "reference", assumed, basis))
+    stamped = members(log.stamped("nginx")[0])
+    if stamped:
+        clocks.append(Clock("nginx", stamped, told, 0.0, 0.0, "reference", not zone_known, zone_basis))
     for source in ("iis", "httperr"):
-        names = stamped(source)
+        names = members(log.stamped(source)[0])
         if not names:
             continue
         if offset is None:

@@ -35,15 +35,14 @@ def _hits(windows: np.ndarray, moments: np.ndarray, before: int, after: int) -> 
 
 def _held(moments: np.ndarray, windows: np.ndarray) -> int:
     """Count the (sorted) moments that lie within at least one of the windows."""
-    edges = np.zeros(len(moments) + 1, dtype=np.int64)
-    np.add.at(edges, np.searchsorted(moments, windows[:, 0], side="left"), 1)
-    np.add.at(edges, np.searchsorted(moments, windows[:, 1], side="right"), -1)
-    return int((np.cumsum(edges)[:-1] > 0).sum())
+    edges = np.searchsorted(moments, windows[:, 0], side="left"), np.searchsorted(moments, windows[:, 1], side="right")
+    begun, over = (np.cumsum(np.bincount(edge, minlength=len(moments) + 1)) for edge in edges)
+    return int((begun > over)[:-1].sum())
 
 
 def date_by_ces(log: Log, trace: Trace, windows: np.ndarray) -> tuple[int | None, str, bool]:
     """Find the date of the trace's first day by CES's lines that fall into CAPF's attempts and starts."""
-    moments = log.ces_moments()
+    moments = log.ces_moments
     if not len(moments) or not len(trace.rows):
         return None, "", False
     starts = log.starts_of_capf(trace)
@@ -87,12 +86,14 @@ def date_by_hints(log: Log, trace: Trace, dated: Mapping[str, Dated]) -> tuple[i
     """Assume the date: the last day that the bundle's own times allow."""
     last = int(trace.unrolled.max())
     bounds: list[tuple[int, str]] = []
-    others = log.stamp[np.isin(log.source, ["nginx", "iis"]) & (log.stamp != NONE)]
-    if len(others):
-        return midnight(int(others.max())) - midnight(last), "date assumed: the last day of the other logs"
-    members = np.array(log.table.members, dtype=object)[log.table.member[trace.rows]].astype(str)
-    for member in sorted(set(members)):
-        own_last = int(trace.unrolled[members == member].max())
+    others = [stamps.max() for source in ("nginx", "iis") if len(stamps := log.stamped(source)[1])]
+    if others:
+        return midnight(int(max(others))) - midnight(last), "date assumed: the last day of the other logs"
+    table = log.table
+    lasts = np.full(len(table.members), NONE, dtype=np.int64)
+    np.maximum.at(lasts, table.member[trace.rows], trace.unrolled)
+    for code in np.flatnonzero(lasts != NONE).tolist():
+        member, own_last = table.members[code], int(lasts[code])
         folder = re.search(r"(\d{4})-(\d\d)-(\d\d)_(\d\d)-(\d\d)-(\d\d)(?=/)", member)
         when = _moment("{}-{}-{}T{}:{}:{}".format(*folder.groups())) if folder else None
         if when is not None:
@@ -100,11 +101,10 @@ def date_by_hints(log: Log, trace: Trace, dated: Mapping[str, Dated]) -> tuple[i
         mark = dated.get(member)
         if mark is not None and mark.modified is not None:
             bounds.append((_last_midnight(ms_of(mark.modified), own_last), "the trace file's own time"))
-    wishes = [
-        w
-        for p, w in zip(log.table.words("parameter"), log.table.words("value"), strict=True)
-        if p == "Operation Should Finish By" and w
-    ]
+    settings = table.bearing("parameter")
+    settings = settings[log.holding("parameter", settings, lambda name: name == "Operation Should Finish By")]
+    values, words = table.codes("value", settings)
+    wishes = [words[code] for code in np.unique(values[values >= 0]).tolist() if words[code]]
     for wish in wishes:
         found = re.fullmatch(r"(\d{4}):(\d\d):(\d\d):(\d\d):(\d\d)", wish.strip())
         when = _moment("{}-{}-{}T{}:{}".format(*found.groups())) if found else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from capflog.attempts import DAY_MS
 from capflog.clock_log import QUARTER_MS, ZONE_MAX, ZONE_MIN, Calls, Log
-from capflog.table import NONE
+from capflog.intervals import Claims, most_agreed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +22,9 @@ SAME_MS = 5_000
 
 #: How many pairs of lines are compared at the most when the offset of IIS is sought.
 PAIRS_MAX = 4_000_000
+
+#: Farther than any offset. (ms)
+_FAR = 1 << 60
 
 #: Moments in IIS's log, and the bounds in the node's time within which a line or call here says that they lie. (ms)
 Pair = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -36,15 +40,11 @@ def _but_of_starts(logins: np.ndarray, chains: np.ndarray) -> np.ndarray:
 def _iis_pairs(log: Log, calls: Calls, *, only_calls: bool) -> tuple[list[Pair], int]:
     """List what can be compared of IIS and the node, and how many matches there are at the most."""
     pairs: list[Pair] = []
+    rows, stamps = log.stamped("nginx", "curl.ok") if not only_calls else (np.zeros(0, dtype=np.int64),) * 2
     for step, name in (("login", "login"), ("form", "navigate"), ("chain", "cacerts")):
         there = log.iis(step)
-        here = [
-            i
-            for i in np.flatnonzero((log.source == "nginx") & (log.kind == "curl.ok") & (log.stamp != NONE))
-            if name in str(log.function[i])
-        ]
-        if len(there) and here and not only_calls:
-            at = log.stamp[here]
+        at = stamps[log.holding("function", rows, re.compile(name).search)]
+        if len(there) and len(at):
             pairs.append((there, at, at + 1000))
     most = sum(min(len(there), len(begin)) for there, begin, _ in pairs)
     certificates = log.iis("certificate")
@@ -84,24 +84,10 @@ def iis_delta(log: Log, calls: Calls, zone: int | None, *, any_day: bool = False
 
 def _best_delta(pairs: Sequence[Pair], zone: int | None, limits: tuple[int, int] | None) -> tuple[int, int, int]:
     """Find the interval within the limits that most pairs agree on, and how many lines or calls here it matches."""
-    lows, highs = [], []
-    for there, begin, end in pairs:
-        keep = np.linspace(0, len(begin) - 1, min(len(begin), max(1, PAIRS_MAX // len(there)))).astype(int)
-        anchor = np.repeat(np.arange(len(keep)), len(there))
-        low = (there[None, :] - end[keep][:, None]).ravel()
-        high = (there[None, :] + 1000 - begin[keep][:, None]).ravel()
-        if limits is not None:
-            likely = (high >= limits[0]) & (low <= limits[1])
-            anchor, low, high = anchor[likely], low[likely], high[likely]
-        if len(low):
-            # A line here agrees once with an offset, however many lines there would fit it.
-            begins = np.append(True, (np.diff(anchor) > 0) | (low[1:] >= high[:-1]))
-            lows.append(low[begins])
-            highs.append(high[np.append(np.flatnonzero(begins)[1:] - 1, len(high) - 1)])
-    if not lows:
+    lows, highs = most_agreed([claims for pair in pairs for claims in _claims_of(pair)], limits or (-_FAR, _FAR))
+    if not len(lows):
         return 0, 0, 0
-    low, high = np.concatenate(lows), np.concatenate(highs)
-    lo, hi, clear = _agreed(low, high, zone)
+    lo, hi, clear = _nearest(lows, highs, zone)
     if not clear:
         return 0, 0, 0
     middle = (lo + hi) // 2
@@ -112,18 +98,19 @@ def _best_delta(pairs: Sequence[Pair], zone: int | None, limits: tuple[int, int]
     return lo, hi, matched
 
 
-def _agreed(low: np.ndarray, high: np.ndarray, zone: int | None) -> tuple[int, int, bool]:
-    """Find the interval that most of the intervals hold; of equals the one nearest to a zone, if it is so clearly.
+def _claims_of(pair: Pair) -> list[Claims]:
+    """Make claims of what can be compared, or of as many of the lines or calls here as :data:`PAIRS_MAX` allows."""
+    there, begin, end = pair
+    keep = np.linspace(0, len(begin) - 1, min(len(begin), max(1, PAIRS_MAX // len(there)))).astype(int)
+    width = (end - begin)[keep]
+    if width.min() < width.max():
+        # Those of about one length see the same lines there as standing together.
+        return [Claims(there, begin[own], end[own]) for own in np.array_split(keep[np.argsort(width)], 8) if len(own)]
+    return [Claims(there, begin[keep], end[keep])]
 
-    The intervals are open: where one ends and another begins in the same millisecond they do not agree.
-    """
-    ends = np.concatenate([low, high])
-    steps = np.concatenate([np.ones(len(low), dtype=np.int64), -np.ones(len(high), dtype=np.int64)])
-    order = np.lexsort((steps, ends))
-    ends, count = ends[order], np.cumsum(steps[order])
-    count = np.where(np.diff(ends) > 0, count[:-1], 0)
-    best = np.flatnonzero(count == count.max())
-    lo, hi = ends[best], ends[best + 1]
+
+def _nearest(lo: np.ndarray, hi: np.ndarray, zone: int | None) -> tuple[int, int, bool]:
+    """Choose of intervals that are held by equally many the one nearest to a zone, if it is so clearly."""
     middle = (lo + hi) / 2
     if zone is not None:
         away = np.abs(middle + zone * 1000)

@@ -7,12 +7,13 @@ error.log gives the other its time.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.attempts import rotation_key
+from capflog.attempts import by_member, rotation_key
 from capflog.table import NONE
 
 if TYPE_CHECKING:
@@ -103,37 +104,44 @@ class Start:
 
 def find_blocks(table: Table, source: str) -> list[Block]:
     """Cut one source's start-up lines into starts, in the order of its files."""
-    rows = table.of_source(source)
+    here = table.of_source(source)
+    kind = table.kind[here]
+    starting, serving_kinds = (
+        np.array([name in kinds for name in table.kinds], dtype=bool) for kinds in (START_KINDS, SERVING)
+    )
+    rows = here[starting[kind]]
+    rows = rows[table.numbers("connection", rows) == NONE]
     if not len(rows):
         return []
-    kinds = np.array(table.kinds, dtype=object)[table.kind]
-    codes, names = table.member, table.members
-    connection = table.numbers("connection") == NONE
-    pids = table.numbers("pid")
-    details = table.words("detail")
-    numbers = table.numbers("code")
-    order = sorted({int(codes[i]) for i in rows}, key=lambda code: rotation_key(str(names[code])))
+    serving = by_member(table, here[serving_kinds[kind]])
+    files = sorted(by_member(table, rows).items(), key=lambda item: rotation_key(table.members[item[0]]))
     blocks: list[Block] = []
-    for member in order:
+    for member, own in files:
         block: Block | None = None
-        for i in rows[codes[rows] == member]:
-            kind = str(kinds[i])
-            if kind in SERVING:
-                block = None
-                continue
-            if kind not in START_KINDS or not connection[i]:
-                continue
-            pid = None if pids[i] == NONE else int(pids[i])
-            if block is not None and _begins_anew(block, kind, pid):
+        # How many lines that CES writes only while it serves stand before each.
+        served = np.searchsorted(serving.get(member, rows[:0]), own)
+        over = np.diff(served, prepend=served[0]) > 0
+        lines = zip(
+            own.tolist(),
+            over.tolist(),
+            table.kind[own].tolist(),
+            table.numbers("pid", own).tolist(),
+            table.numbers("code", own).tolist(),
+            strict=True,
+        )
+        for row, ended, number, process, code in lines:
+            kind = table.kinds[number]
+            pid = None if process == NONE else process
+            if block is not None and (ended or _begins_anew(block, kind, pid)):
                 block = None
             if block is None:
                 block = Block(source)
                 blocks.append(block)
-            block.rows.append(int(i))
+            block.rows.append(row)
             block.kinds.add(kind)
             if kind in FAILURES:
-                number = "" if numbers[i] == NONE else str(int(numbers[i]))
-                block.failures.append(f"{kind} {number} {details[i]}")
+                said = "" if code == NONE else code
+                block.failures.append(f"{kind} {said} {table.word('detail', row)}")
             if pid is not None:
                 block.pid = pid
             if kind == "ces.started":
@@ -161,11 +169,15 @@ def find_starts(table: Table) -> list[Start]:
     """
     ciscora = find_blocks(table, "ciscora")
     nginx = find_blocks(table, "nginx")
+    # Of blocks that fail alike there are many, of ways to fail there are few.
+    ways: dict[frozenset[str], list[int]] = {}
+    for k, block in enumerate(nginx):
+        ways.setdefault(frozenset(block.failures), []).append(k)
     starts: list[Start] = []
     free = len(nginx)
     for block in reversed(ciscora):
-        twin = next((k for k in range(free - 1, -1, -1) if _alike(block, nginx[k])), None)
-        if twin is None:
+        twin = max((_last_below(own, free) for way, own in ways.items() if _alike(block, way)), default=-1)
+        if twin < 0:
             starts.append(Start(block, None))
             continue
         starts += [Start(None, nginx[k]) for k in range(free - 1, twin, -1)]
@@ -175,7 +187,14 @@ def find_starts(table: Table) -> list[Start]:
     return starts[::-1]
 
 
-def _alike(ciscora: Block, nginx: Block) -> bool:
-    if not ciscora.failures or not nginx.failures:
-        return not ciscora.failures and not nginx.failures
-    return set(ciscora.failures) <= set(nginx.failures) or set(nginx.failures) <= set(ciscora.failures)
+def _last_below(numbers: list[int], bound: int) -> int:
+    """Give the last of the (sorted) numbers that is below the bound, -1 where none is."""
+    k = bisect_left(numbers, bound)
+    return numbers[k - 1] if k else -1
+
+
+def _alike(ciscora: Block, nginx: frozenset[str]) -> bool:
+    """Tell whether a block of the CiscoRA log fails as one of error.log does, of which the failures are given."""
+    if not ciscora.failures or not nginx:
+        return not ciscora.failures and not nginx
+    return nginx.issubset(ciscora.failures) or nginx.issuperset(ciscora.failures)

@@ -30,6 +30,9 @@ NONE = int(np.iinfo(np.int64).min)
 #: Where the device's name stands in a shape's value.
 HOLE = "\0"
 
+#: So many kinds of events are looked for one by one.
+_FEW = 8
+
 #: The named values that are numbers; all others are words.
 NUMBERS = frozenset(name for name, (dtype, _) in VALUES.items() if dtype == "Int64")
 
@@ -269,12 +272,17 @@ class Table:
 
     def of_kinds(self, kinds: Iterable[str]) -> np.ndarray:
         """Tell of each row whether it is of one of the kinds."""
-        wanted = np.zeros(len(self.kinds) + 1, dtype=bool)
-        for kind in kinds:
-            wanted[self._kind_codes.get(kind, len(self.kinds))] = True
-        wanted[-1] = False
-        mask: np.ndarray = wanted[self.kind]
-        return mask
+        codes = [self._kind_codes[kind] for kind in kinds if kind in self._kind_codes]
+        if len(codes) <= _FEW:
+            # A comparison goes through a column ten times as fast as a look-up.
+            mask = np.zeros(self.count, dtype=bool)
+            for code in codes:
+                mask |= self.kind == code
+            return mask
+        wanted = np.zeros(len(self.kinds), dtype=bool)
+        wanted[codes] = True
+        found: np.ndarray = wanted[self.kind]
+        return found
 
     def rows_of(self, *kinds: str) -> np.ndarray:
         """List the rows of these kinds, in order."""
@@ -311,6 +319,16 @@ class Table:
         if own is not None:
             self._put(found, own, rows)
         return found
+
+    def bearing(self, name: str) -> np.ndarray:
+        """List the rows that bear a value, in order."""
+        shapes = self.vocabulary.shapes
+        shared = np.array([any(own == name for own, _ in (*s.words, *s.numbers)) for s in shapes] or [False])
+        own = (self._numbers if name in NUMBERS else self._words).get(name, (np.zeros(0, dtype=np.int64),))[0]
+        if not shared.any():
+            return own
+        rows: np.ndarray = np.union1d(np.flatnonzero(shared[self.shape]), own)
+        return rows
 
     def codes(self, name: str, rows: np.ndarray | None = None) -> tuple[np.ndarray, Lexicon]:
         """Give a value that is a word for the given rows as numbers of the words given beside it; -1: not borne."""

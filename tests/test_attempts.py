@@ -6,7 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from capflog import attempts, unnamed
 from capflog.attempts import rotation_key
+from capflog.events import Event
+from capflog.table import TableBuilder
 from tests.scenes import (
     DAY,
     ISSUED,
@@ -394,3 +397,38 @@ def test_any_name_can_be_ordered(name: str) -> None:
     sorted([name, "capf1.txt", "capf00000002.txt", "9", "", "x²"], key=rotation_key)
     (found,) = enrollments(Held(name, trace(tries(PHONE, at("14:00:00"))).content))
     assert found.outcome == "issued"
+
+
+@pytest.mark.parametrize("together", [1, 5, 40])
+def test_however_few_lines_are_looked_at_together_the_attempts_are_the_same(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phones = [f"SEP74A02FC0A{number:03d}" for number in range(6)]
+    scenes = [tries(phone, at("23:59:50") + seconds(3.1 * k), taken=5, session=k) for k, phone in enumerate(phones)]
+    member = trace(*scenes, *(comes_by(OTHER, at("23:59:59") + seconds(k)) for k in range(5)))
+    wanted = enrollments(member)
+    for module in (attempts, unnamed):
+        monkeypatch.setattr(module, "TOGETHER", together)
+    assert enrollments(member) == wanted
+    assert sorted(e.device or "" for e in wanted) == phones
+
+
+def test_an_attempt_tells_its_lines_in_order_and_which_are_only_likely() -> None:
+    builder = TableBuilder()
+    lines = [
+        Event("est.enroll.mode", 1_000, PHONE, "2"),
+        Event("est.enroll.call", 1_000, PHONE, "2"),
+        Event("est.enroll.call", 1_000, OTHER, "3"),
+        Event("est.enroll.result", 2_000, PHONE, "2"),
+        Event("capf.op.status", 2_000),
+        Event("lsc.signed", 2_000, PHONE, "2"),
+        Event("est.enroll.result", 9_000, OTHER, "3"),
+    ]
+    builder.add("capf", "capf1.txt", lines)
+    table = builder.table()
+    first, second = attempts.find_attempts(table, attempts.unroll(table))
+    assert first.positions.tolist() == [0, 1, 3, 4, 5]
+    assert first.likely == {4}
+    assert first.lines == {p: "likely" if p == 4 else "certain" for p in (0, 1, 3, 4, 5)}
+    assert (first.first, first.call, first.result) == (0, 1, 3)
+    assert second.lines == {2: "certain", 6: "certain"}

@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 import re
 from datetime import datetime, timedelta
+from itertools import pairwise
 
+import numpy as np
 import pytest
 
+from capflog import intervals
 from tests.scenes import (
     EASTERN,
     ISSUED,
@@ -419,3 +422,30 @@ def test_the_ends_of_the_calendar_are_no_end(year: str, month: str, day: str, cl
     assert analyzed(web).report.unattributed == 7
     far = f"pub/{year}-{month}-{last}_00-00-00/capf1.txt"
     assert [e.outcome for e in enrollments(Held(far, trace.content))] == ["issued"]
+
+
+# ---- the offset of many lines ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("matching", [1.0, 0.95, 0.6])
+def test_no_offset_is_held_by_more_lines_than_the_one_found(
+    seed: int, matching: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few lines are asked first where the offset can be, all of them say where it is."""
+    monkeypatch.setattr(intervals, "_AT_ONCE", 300)
+    chance = np.random.default_rng(seed)
+    here = np.sort(chance.integers(0, 3_600_000, 150))
+    there = np.unique((here[chance.random(150) < matching] + 7_300) // 1000 * 1000)
+    begin, end = here - chance.integers(0, 800, 150), here + chance.integers(0, 800, 150)
+    limits = (-900_000, 900_000)
+    lows, highs = intervals.most_agreed([intervals.Claims(there, begin, end)], limits)
+
+    def holding(offset: float) -> int:
+        return int((((there[:, None] - end) < offset) & (offset < there[:, None] + 1000 - begin)).any(axis=0).sum())
+
+    every = np.unique([there[:, None] - end, there[:, None] + 1000 - begin])
+    every = every[(every > limits[0]) & (every < limits[1])]
+    most = max(holding((low + high) / 2) for low, high in pairwise(every.tolist()))
+    assert {holding((low + high) / 2) for low, high in zip(lows.tolist(), highs.tolist(), strict=True)} == {most}
+    assert all(abs((low + high) / 2 - 7_300) < 1_500 for low, high in zip(lows.tolist(), highs.tolist(), strict=True))
