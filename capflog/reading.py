@@ -231,6 +231,7 @@ def read_bundle(
 
     Raises :class:`capflog.bundle.BundleError` where no path can be read.
     """
+    keep_memory()
     if not all(path != "-" and _again(path) for path in paths):
         return read_stored(open_bundle(paths, stdin), progress, learning=learning)
     total = text_size(paths)
@@ -272,7 +273,6 @@ def _again(path: str) -> bool:
 
 
 def _read_alone(paths: Sequence[str], progress: Progress, total: int | None, *, learning: bool) -> Reading:
-    keep_memory()
     gathered = _Gathered()
     books = Books(gathered.builder.vocabulary)
     done = 0
