@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from capflog.stamps import StampLayout
+
 ENTRY_POINTS = "capflog.parsers"
 
 #: How much of a member's start is looked at to tell what it is, in bytes of text.
@@ -98,11 +100,16 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """Values that are made of a piece of the line and do not stand in it: ``make`` gives them, None: it is none."""
+    """Values that are made of a piece of the line and do not stand in it: ``make`` gives them, None: it is none.
+
+    ``pattern``'s group is that piece. ``layout``: it is a stamp of this form, with its zone, and the values are its ms
+    since 1970 UTC and the zone in s; then it is read in bulk.
+    """
 
     names: tuple[str, ...]
     pattern: re.Pattern[str]
     make: Callable[[str], tuple[str | int, ...] | None]
+    layout: StampLayout | None = None
 
 
 @dataclass(frozen=True, slots=True)

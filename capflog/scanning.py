@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ import numpy as np
 
 from capflog.digests import WIDEST, Known, digests, windows, without_digits
 from capflog.events import Event
-from capflog.parsing import UNKNOWN_KEPT, Frame, Idle, Line, StatefulReader, decode
+from capflog.parsing import UNKNOWN_KEPT, Derived, Frame, Idle, Line, StatefulReader, decode
 from capflog.shapes import Given, Learner, Learnt
 from capflog.table import DENSE, HOLE, NONE, NUMBERS, Rows, Shape
 
@@ -39,6 +40,9 @@ SHAPES_MOST, STATES_MOST, COUNTED_MOST = 20_000, 64, 50_000
 
 #: How long a line's body may be that is remembered letter by letter (bytes), and how many of them.
 _SHORT, _HOT_MOST = 16, 4
+
+#: How many lines are looked up at once behind one that changes the reader's state.
+_CHAIN = 8
 
 #: Lines that are read one by one in another state than that of the block's look-up before they are looked up anew.
 PATIENCE = 48
@@ -61,6 +65,7 @@ class _State:
     """A resting state of the reader, and what the lines of each digest are in it."""
 
     carry: Hashable
+    number: int
     known: Known = field(default_factory=Known)
     codes: dict[int, int] = field(default_factory=dict)
     """The same as ``known``, for those who ask for one."""
@@ -90,6 +95,7 @@ class ShapeBook:
         self.vocabulary = vocabulary
         self.entries: list[_Entry] = [_Entry(None, -1, None)]
         self.states: dict[Hashable, _State] = {}
+        self.derived: Sequence[Derived] = getattr(parser, "derived", ())
         self.names, self.sessions = Known(), Known()
         self._learner: Learner | None = None
         self._tables: dict[str, Any] = {}
@@ -100,7 +106,7 @@ class ShapeBook:
             return None
         state = self.states.get(carry)
         if state is None and len(self.states) < STATES_MOST:
-            state = self.states[carry] = _State(carry)
+            state = self.states[carry] = _State(carry, len(self.states))
         return state
 
     @property
@@ -132,14 +138,21 @@ class ShapeBook:
             learnt = [entry.learnt for entry in entries]
             tables["divided"] = np.array([entry.parts is not None for entry in entries])
             tables["stops"] = np.array([
-                number > 0 and (entry.learnt is None or entry.next is not None or bool(entry.learnt.derived))
+                number > 0 and (entry.learnt is None or entry.next is not None or _one_by_one_made(entry.learnt))
                 for number, entry in enumerate(entries)
             ])  # fmt: skip
             tables["shape"] = np.array([entry.shape for entry in entries], dtype=np.int32)
             tables["stamped"] = np.array([one is not None and one.stamped for one in learnt])
             tables["named"] = np.array([one is not None and one.named for one in learnt])
             tables["in_session"] = np.array([one is not None and one.in_session for one in learnt])
-            tables["derived"] = np.array([one is not None and bool(one.derived) for one in learnt])
+            tables["turns"] = np.array([-1 if entry.next is None else entry.next.number for entry in entries])
+            # Where in the rest the stamp stands of which values are made in bulk, and of which layout; -1: none does.
+            tables["piece"] = np.full(len(entries), -1)
+            tables["layout"] = np.full(len(entries), -1)
+            for number, one in enumerate(learnt):
+                if one is not None and one.derived and not _one_by_one_made(one):
+                    tables["piece"][number] = one.derived[0][1]
+                    tables["layout"][number] = self.derived.index(one.derived[0][0])
             for line in Line:
                 tables[line.name] = np.array(
                     [one is not None and one.event is None and one.line is line for one in learnt]
@@ -423,6 +436,10 @@ class Scanner:
 
     def _ask(self, block: _Block, lines: np.ndarray, state: _State) -> None:
         """Look lines up in a state's table."""
+        block.code[lines] = self._codes_in(block, lines, state)
+
+    def _codes_in(self, block: _Block, lines: np.ndarray, state: _State) -> np.ndarray:
+        """Give the codes of lines in a state's table; -1: it does not know them."""
         codes = state.known.ask(block.digest[lines])
         divided = self.book.table("divided")
         if divided.any():
@@ -430,7 +447,26 @@ class Scanner:
             for code in np.unique(codes[of_parts]).tolist():
                 own = of_parts[codes[of_parts] == code]
                 codes[own] = self._parts(block, lines[own], self.book.entries[code])
-        block.code[lines] = codes
+        piece = self.book.table("piece")
+        if (piece >= 0).any():
+            made = np.flatnonzero(piece[codes] >= 0)
+            made = made[codes[made] >= 0]
+            if len(made):
+                good = self._stamps(block, lines[made], codes[made])[0]
+                codes[made[~good]] = _UNREAD
+        return codes
+
+    def _stamps(self, block: _Block, lines: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Read the stamps within lines of which values are made: whether it is one, UTC in ms, zone in s."""
+        good = np.zeros(len(lines), dtype=bool)
+        utc, zone = np.zeros(len(lines), dtype=np.int64), np.zeros(len(lines), dtype=np.int64)
+        at = block.rest[lines] + self.book.table("piece")[codes]
+        layouts = self.book.table("layout")[codes]
+        for number, derived in enumerate(self.book.derived):
+            own = layouts == number
+            if derived.layout is not None and own.any():
+                good[own], utc[own], zone[own] = derived.layout.zoned(block.buffer, at[own])
+        return good, utc, zone
 
     def _parts(self, block: _Block, lines: np.ndarray, entry: _Entry) -> np.ndarray:
         """Tell lines of one shape apart by the digits that belong to it."""
@@ -456,24 +492,86 @@ class Scanner:
                     self._look_up(block, at)
                 continue
             base = self._state
+            chains = self._chains(block, at, base)
             stops = self.book.table("stops")
             codes = block.code[at:]
-            special = np.flatnonzero((codes < 0) | stops[codes])
+            alone = (codes < 0) | stops[codes]
+            for begin, end in chains:
+                alone[begin - at : end + 1 - at] = False
             again = False
-            for place in (special + at).tolist():
+            for place in (np.flatnonzero(alone) + at).tolist():
                 if place < at:
                     continue
                 self._single(block, place, slow)
                 at = place + 1
-                if self._state is not base:
+                while self._state is not base:
                     at = self._one_by_one(block, at, slow, base)
                     if self._state is not base:
                         again = True
                         break
+                    # In the midst of a chain what was looked up for the rest of it does not hold.
+                    at = self._out_of(block, at, slow, chains)
+                if again:
+                    break
             if not again:
                 return
             if at < block.count and self._state is not None:
                 self._look_up(block, at)
+
+    def _chains(self, block: _Block, at: int, base: _State) -> list[tuple[int, int]]:
+        """Look up the lines behind those that change the reader's state, up to where it is as before.
+
+        Gives the first and last line of each such chain; its lines need not be gone through one by one.
+        """
+        turns = self.book.table("turns")
+        codes = block.code[at:]
+        begins = np.flatnonzero((codes >= 0) & (turns[codes] >= 0)) + at
+        if not len(begins):
+            return []
+        states = list(self.book.states.values())
+        last, state = begins.copy(), turns[block.code[begins]]
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        waiting = np.arange(len(begins))
+        done = np.zeros(len(begins), dtype=bool)
+        for _ in range(_CHAIN):
+            waiting = waiting[last[waiting] + 1 < block.count]
+            if not len(waiting):
+                break
+            last[waiting] += 1
+            own = np.full(len(waiting), _UNREAD, dtype=np.int32)
+            for number in set(state[waiting].tolist()):
+                mine = state[waiting] == number
+                own[mine] = self._codes_in(block, last[waiting[mine]], states[number])
+            known = own >= 0
+            waiting, own = waiting[known], own[known]
+            found.append((waiting, own))
+            follows = turns[own]
+            state[waiting] = np.where(follows >= 0, follows, state[waiting])
+            over = state[waiting] == base.number
+            done[waiting[over]] = True
+            waiting = waiting[~over]
+        ends = np.where(done, last, begins)
+        # A chain that begins within another one is none.
+        reach = np.maximum.accumulate(ends)
+        apart = np.append(True, begins[1:] > reach[:-1])
+        taken = done & apart
+        for step, (chains, own) in enumerate(found, start=1):
+            mine = taken[chains]
+            block.code[begins[chains[mine]] + step] = own[mine]
+        return list(zip(begins[taken].tolist(), ends[taken].tolist(), strict=True))
+
+    def _out_of(
+        self, block: _Block, at: int, slow: list[tuple[int, Event | Line]], chains: list[tuple[int, int]]
+    ) -> int:
+        """Read on to the end of the chain that ``at`` is in the midst of."""
+        begin, end = chains[bisect_right(chains, (at, -1)) - 1] if chains else (at, -1)
+        if not begin < at <= end:
+            return at
+        while at <= end:
+            block.code[at] = _UNREAD
+            self._single(block, at, slow)
+            at += 1
+        return at
 
     def _one_by_one(self, block: _Block, at: int, slow: list[tuple[int, Event | Line]], base: _State | None) -> int:
         """Read on line by line until the reader is in the state ``base`` again, or (None) in any that rests."""
@@ -511,7 +609,9 @@ class Scanner:
         if code >= 0:
             entry = self.book.entries[code]
             if entry.learnt is not None:
-                if not entry.learnt.derived or self._derive(block, at, entry.learnt):
+                if not entry.learnt.derived or self._derive(
+                    block, at, entry.learnt, keep=_one_by_one_made(entry.learnt)
+                ):
                     if entry.next is not None:
                         self._state = entry.next
                     return
@@ -520,7 +620,7 @@ class Scanner:
         self._by_reader(block, at, slow)
 
     @staticmethod
-    def _derive(block: _Block, at: int, learnt: Learnt) -> bool:
+    def _derive(block: _Block, at: int, learnt: Learnt, *, keep: bool) -> bool:
         """Make the values that are made of pieces of this line; False: they cannot be made."""
         rest = int(block.rest[at])
         made = []
@@ -529,7 +629,8 @@ class Scanner:
             if values is None:
                 return False
             made.append((at, one.names, values))
-        block.made += made
+        if keep:
+            block.made += made
         return True
 
     def _by_reader(self, block: _Block, at: int, slow: list[tuple[int, Event | Line]]) -> None:
@@ -749,6 +850,15 @@ class Scanner:
             else:
                 values = self.vocabulary.of(name).codes(block.buffer, at, length)
             self._put(name, own + self._count, values)
+        pieces = np.flatnonzero(self.book.table("piece")[code] >= 0)
+        if len(pieces):
+            _, utc, zone = self._stamps(block, rows[pieces], code[pieces])
+            layouts = self.book.table("layout")[code[pieces]]
+            for number, derived in enumerate(self.book.derived):
+                own = layouts == number
+                if own.any():
+                    for name, values in zip(derived.names, (utc, zone), strict=True):
+                        self._put(name, pieces[own] + self._count, values[own])
         for at, names, made in block.made:
             row = self._count + int(np.searchsorted(rows, at))
             for name, value in zip(names, made, strict=True):
@@ -800,6 +910,11 @@ class Scanner:
             numbers={name: found for name, found in columns.items() if name in NUMBERS},
             words={name: (r, c.astype(np.int32)) for name, (r, c) in columns.items() if name not in NUMBERS},
         )
+
+
+def _one_by_one_made(learnt: Learnt) -> bool:
+    """Tell whether a shape has values that are made of pieces of its lines, and not in bulk."""
+    return len(learnt.derived) > 1 or any(one.layout is None for one, _, _ in learnt.derived)
 
 
 _SESSION = re.compile(rb"[0-9]{1,10}")

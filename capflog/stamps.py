@@ -19,6 +19,14 @@ _MS = {"h": 3_600_000, "m": 60_000, "s": 1_000, "f": 1}
 _MOST = {"h": 24, "m": 60, "s": 60}
 
 
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+#: Their letters as numbers, in order, and which month each is.
+_MONTH_WORDS = np.array(sorted(int.from_bytes(month.encode(), "big") for month in _MONTHS), dtype=np.int32)
+_MONTH_NUMBERS = np.array(
+    [_MONTHS.index(int(word).to_bytes(3, "big").decode()) + 1 for word in _MONTH_WORDS], dtype=np.int32
+)
+
+
 @lru_cache(maxsize=4096)
 def _day(number: int) -> int:
     """Make ms since 1970-01-01 of a day written as YYYYMMDD; NONE: there is no such day."""
@@ -30,7 +38,9 @@ def _day(number: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StampLayout:
-    """How a line begins whose stamp stands in full: ``YYYY/MM/DD hh:mm:ss `` (f: thousandths); all else is literal."""
+    """How a stamp stands in full: ``YYYY/MM/DD hh:mm:ss `` (f: thousandths; bbb: an English month; SHHNN: the zone, its
+    sign, hours and minutes); all else is literal.
+    """
 
     form: str
 
@@ -44,16 +54,27 @@ class StampLayout:
 
         The buffer must go on for a stamp's width behind the last start. A stamp that is no time is none.
         """
+        good, stamp, _ = self.zoned(buffer, starts)
+        return good, stamp
+
+    def zoned(self, buffer: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give the same with the zone taken off (UTC), and the zone: local minus UTC, in s (0 where the form has none)."""
         form = self.form
         window = windows(buffer, len(form))[starts]
         if not len(starts):
-            return np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
-        digits = np.array([letter in "YMDhmsf" for letter in form])
+            none = np.zeros(0, dtype=np.int64)
+            return np.zeros(0, dtype=bool), none, none
+        digits = np.array([letter in "YMDhmsfHN" for letter in form])
         # By columns: each is then one row in memory.
         columns = np.ascontiguousarray(window.T)
         good = np.ones(len(starts), dtype=bool)
+        month = self._month(columns, good) if "b" in form else None
+        if "S" in form:
+            behind = columns[form.index("S")] == 45
+            good &= behind | (columns[form.index("S")] == 43)
         for place in np.flatnonzero(~digits).tolist():
-            good &= columns[place] == ord(form[place])
+            if form[place] not in "bS":
+                good &= columns[place] == ord(form[place])
         columns -= 48
         for place in np.flatnonzero(digits).tolist():
             good &= columns[place] < 10
@@ -74,7 +95,7 @@ class StampLayout:
                     good &= part < _MOST[letter]
                 stamp += part * ms
         if "Y" in form:
-            day = number("Y") * 10000 + number("M") * 100 + number("D")
+            day = number("Y") * 10000 + (number("M") if month is None else month) * 100 + number("D")
             # Lines of one day stand together.
             change = np.flatnonzero(np.diff(day)) + 1
             firsts = np.concatenate([[0], change])
@@ -82,7 +103,25 @@ class StampLayout:
             midnight = np.repeat(midnights, np.diff(np.append(firsts, len(day))))
             good &= midnight != NONE
             stamp += np.where(good, midnight, 0)
-        return good, stamp
+        zone = np.zeros(len(starts), dtype=np.int64)
+        if "S" in form:
+            hours, minutes = number("H"), number("N")
+            good &= (hours <= 15) & (minutes <= 59)
+            zone += hours * 3600 + minutes * 60
+            np.negative(zone, out=zone, where=behind)
+            stamp -= zone * 1000
+        return good, stamp, zone
+
+    def _month(self, columns: np.ndarray, good: np.ndarray) -> np.ndarray:
+        """Read the English month of each stamp; those that have none are no longer good."""
+        at = self.form.index("b")
+        letters = columns[at : at + 3].astype(np.int32)
+        word = letters[0] << 16 | letters[1] << 8 | letters[2]
+        number = np.searchsorted(_MONTH_WORDS, word)
+        number[number == len(_MONTH_WORDS)] = 0
+        good &= _MONTH_WORDS[number] == word
+        months: np.ndarray = _MONTH_NUMBERS[number]
+        return months
 
     def samples(self, text: str) -> list[tuple[str, int]]:
         """Write two other stamps, each with its ms; ``text``: a stamp of this form, whose day they have."""

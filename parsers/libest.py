@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from capflog.events import Event
 from capflog.parsing import Derived
+from capflog.stamps import StampLayout
 
 from .ces import split_url, subject
 
@@ -264,7 +265,9 @@ def _timeout(text: str, values: dict[str, Value]) -> str | None:
 
 
 #: The time of an access record: what is made of it does not stand in the line.
-DERIVED = (Derived(("utc", "zone"), re.compile(r' \[([^\]"]*)\] "'), access_time),)
+DERIVED = (
+    Derived(("utc", "zone"), re.compile(r' \[([^\]"]*)\] "'), access_time, StampLayout("DD/bbb/YYYY:hh:mm:ss SHHNN")),
+)
 
 #: By the first three letters of a message.
 _TEXTS: dict[str, Callable[[str, dict[str, Value]], str | None]] = {
