@@ -14,7 +14,8 @@ import os
 import pickle
 import signal
 import sys
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -26,6 +27,7 @@ from capflog.dates import Dated
 from capflog.model import Member, Status
 from capflog.parsing import parsers
 from capflog.progress import SILENT, Progress
+from capflog.streams import crc32
 from capflog.stretches import (
     STRIPED_FROM,
     Books,
@@ -77,7 +79,7 @@ class Scanned:
     source: str | None
     why: str
     damage: str | None
-    digest: bytes
+    mark: tuple[int, int | bytes]
     stretches: list[Stretch] = field(default_factory=list)
     lines: int = 0
     """Of a member that no parser knows."""
@@ -95,18 +97,40 @@ class Reading:
 class _Watched:
     """A member's bytes that end quietly where they are damaged, and remember why."""
 
-    def __init__(self, member: Stored) -> None:
+    def __init__(self, member: Stored, *, digest: bool) -> None:
         self._member = member
+        self._digest = hashlib.blake2b(digest_size=16) if digest else None
         self.damage: str | None = None
-        self.digest = hashlib.blake2b(digest_size=16)
+        self._crc = self._size = 0
 
     def __iter__(self) -> Iterator[bytes]:
         try:
             for chunk in self._member.chunks():
-                self.digest.update(chunk)
+                if self._digest is not None:
+                    self._digest.update(chunk)
+                else:
+                    self._crc = crc32(chunk, self._crc)
+                self._size += len(chunk)
                 yield chunk
         except Damaged as damaged:
             self.damage = str(damaged)
+
+    @property
+    def mark(self) -> tuple[int, int | bytes]:
+        """What other bytes hardly have: their number and their sum, or a digest of them."""
+        return self._size, self._crc if self._digest is None else self._digest.digest()
+
+
+def same_bytes(paths: Sequence[str], one: str, other: str) -> bool:
+    """Tell whether two members of a bundle are the same byte for byte."""
+    digests = []
+    for item in open_bundle(paths, None):
+        if not isinstance(item, Refused | Damage) and item.name in (one, other):
+            watched = _Watched(item, digest=True)
+            for _ in watched:
+                pass
+            digests.append(watched.mark)
+    return len(digests) == 2 and digests[0] == digests[1]
 
 
 def scan(
@@ -120,20 +144,20 @@ def scan(
     watch: Callable[[Scanner, bytes], None] | None = None,
 ) -> Scanned:
     """Read what ``claim`` gives of one member (see :func:`capflog.stretches.read_stretches`)."""
-    chunks = _Watched(member)
+    chunks = _Watched(member, digest=keeping)
     stream = stream_of(chunks)
     recognition, head = recognised(stream, member.name)
     parser = recognition.parser
     if parser is None:
         lines = count_lines(stream) if claim() == 0 else 0
-        return Scanned(None, recognition.why, chunks.damage, chunks.digest.digest(), lines=lines)
+        return Scanned(None, recognition.why, chunks.damage, chunks.mark, lines=lines)
     guess = state_behind(parser, head) if striped else None
     stretches = list(
         read_stretches(stream, books.of(parser), guess, claim, learning=learning, keeping=keeping, watch=watch)
     )
     # To the end, wherever the last stretch ended: damage shows there, and the digest is of all bytes.
     stream.skip_to(1 << 62)
-    return Scanned(parser.source, recognition.why, chunks.damage, chunks.digest.digest(), stretches)
+    return Scanned(parser.source, recognition.why, chunks.damage, chunks.mark, stretches)
 
 
 @dataclass(slots=True)
@@ -143,7 +167,9 @@ class _Gathered:
     members: list[Member] = field(default_factory=list)
     builder: TableBuilder = field(default_factory=TableBuilder)
     dated: dict[str, Dated] = field(default_factory=dict)
-    _seen: dict[tuple[str, bytes], str] = field(default_factory=dict)
+    paths: Sequence[str] | None = None
+    """From where members can be read again; None: they cannot, and have full digests."""
+    _seen: dict[tuple[str, tuple[int, int | bytes]], list[str]] = field(default_factory=dict)
 
     def refused(self, item: Refused | Damage) -> None:
         """Take what was not read."""
@@ -159,8 +185,10 @@ class _Gathered:
             return False
         whole = joined(scanned.stretches)
         file = name.rpartition("/")[2].removesuffix(".gz").removesuffix(".gzo")
-        twin = self._seen.setdefault((file, scanned.digest), name)
-        if twin != name:
+        alike = self._seen.setdefault((file, scanned.mark), [])
+        twin = next((one for one in alike if self.paths is None or same_bytes(self.paths, one, name)), None)
+        alike.append(name)
+        if twin is not None:
             # Overlapping collections are daily life: what happened once is told once. Two starts of CES may well have
             # the same lines, but then they stand in files of different numbers.
             reason = f"the same, byte for byte, as {twin}"
@@ -273,7 +301,7 @@ def _again(path: str) -> bool:
 
 
 def _read_alone(paths: Sequence[str], progress: Progress, total: int | None, *, learning: bool) -> Reading:
-    gathered = _Gathered()
+    gathered = _Gathered(paths=paths)
     books = Books(gathered.builder.vocabulary)
     done = 0
 
@@ -316,7 +344,8 @@ class _Workers:
             for number in range(self._count):
                 ours, theirs = self._context.Pipe(duplex=False)
                 process = self._context.Process(target=self._work, args=(number, theirs), daemon=True)
-                process.start()
+                with _deaf():
+                    process.start()
                 theirs.close()
                 processes.append(process)
                 connections.append(ours)
@@ -364,8 +393,6 @@ class _Workers:
     # -- in a child --
 
     def _work(self, number: int, connection: Connection) -> None:
-        # Ctrl-C reaches all processes of a terminal: it is the parent's to answer it, and to end its children.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         keep_memory()
         try:
@@ -418,7 +445,7 @@ class _Workers:
     # -- put together --
 
     def _together(self, received: Sequence[_Received]) -> Reading:
-        gathered = _Gathered()
+        gathered = _Gathered(paths=self._paths)
         maps = [gathered.builder.vocabulary.absorb(one.vocabulary) for one in received if one.vocabulary is not None]
         by_place: dict[int, tuple[str, Dated, list[Scanned]]] = {}
         items = {place: item for one in received for place, item in one.items}
@@ -437,6 +464,19 @@ class _Workers:
         return gathered.reading(BundleTexts(self._paths))
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ignore Ctrl-C for a moment: a process that is begun in it never hears it, and leaves it to its parent."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class ReadingError(Exception):
     """Reading has come to an end that it should not have; its text is one line for the user."""
 
@@ -448,7 +488,7 @@ def _merged(parts: Sequence[Scanned]) -> Scanned:
         first.source,
         first.why,
         next((part.damage for part in parts if part.damage), None),
-        first.digest,
+        first.mark,
         [stretch for part in parts for stretch in part.stretches],
         max(part.lines for part in parts),
     )

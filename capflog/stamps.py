@@ -58,7 +58,7 @@ class StampLayout:
         return good, stamp
 
     def zoned(self, buffer: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Give the same with the zone taken off (UTC), and the zone: local minus UTC, in s (0 where the form has none)."""
+        """Give the same with the zone taken off, and the zone: local minus UTC, in s (0 where the form has none)."""
         form = self.form
         window = windows(buffer, len(form))[starts]
         if not len(starts):

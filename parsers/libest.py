@@ -407,7 +407,10 @@ class EstReader:
     def _expect(self, event: Event, kind: str, text: str) -> None:
         """Note what may follow a message in lines of its own."""
         self._fresh = None
-        if kind == "est.access":
+        if kind == "est.peer":
+            # The headers of a request before it that are still to come show what they are by themselves.
+            self._referers = self._agents = 0
+        elif kind == "est.access":
             self._referers = min(self._referers + 1, self.PAGES)
         elif kind == "est.error.page":
             if not text.endswith("]"):
