@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from multiprocessing.sharedctypes import SynchronizedArray
 
     from capflog.scanning import Scanner
-    from capflog.table import Packed, Texts
+    from capflog.table import Mapped, Packed, Texts
 
 #: A bundle of less text than this is read by one process: starting others would take longer.
 PARALLEL_FROM = 24 << 20
@@ -169,6 +169,8 @@ class _Gathered:
     dated: dict[str, Dated] = field(default_factory=dict)
     paths: Sequence[str] | None = None
     """From where members can be read again; None: they cannot, and have full digests."""
+    mapped: dict[int, Mapped] = field(default_factory=dict)
+    """What makes the codes of a stretch (its id) those of the builder's vocabulary; others' are that already."""
     _seen: dict[tuple[str, tuple[int, int | bytes]], list[str]] = field(default_factory=dict)
 
     def refused(self, item: Refused | Damage) -> None:
@@ -202,12 +204,13 @@ class _Gathered:
                 scanned.damage,
                 scanned.why,
                 whole.lines,
-                len(whole.rows),
+                whole.events,
                 whole.unparsed,
                 unknown=whole.unknown,
             )
         )
-        self.builder.add_rows(scanned.source, name, whole.rows)
+        for stretch, rows, lines in whole.parts:
+            self.builder.add_rows(scanned.source, name, rows, lines=lines, mapped=self.mapped.get(id(stretch)))
         self.dated[name] = dated
         return True
 
@@ -451,8 +454,7 @@ class _Workers:
         items = {place: item for one in received for place, item in one.items}
         for one, mapping in zip(received, maps, strict=True):
             for place, name, dated, scanned in one.members:
-                for stretch in scanned.stretches:
-                    mapping.apply(stretch.rows)
+                gathered.mapped |= {id(stretch): mapping for stretch in scanned.stretches}
                 by_place.setdefault(place, (name, dated, []))[2].append(scanned)
             one.members.clear()
         for place in sorted({*by_place, *items}):

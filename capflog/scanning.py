@@ -538,6 +538,10 @@ class Scanner:
             if not len(waiting):
                 break
             last[waiting] += 1
+            passed = last[waiting][block.digest[last[waiting]] == 0]
+            if len(passed):
+                # What says nothing in the state before may change this one.
+                self._digest(block, passed)
             own = np.full(len(waiting), _UNREAD, dtype=np.int32)
             for number in set(state[waiting].tolist()):
                 mine = state[waiting] == number
@@ -711,11 +715,11 @@ class Scanner:
             state.named[key] = self.book.entry(learnt, state)
 
     def _given(self, block: _Block, at: int, name: str = "", *, hole: bool = False) -> Given | None:
-        """Take a line apart; None: it has other than ASCII letters, or the name's place holder."""
+        """Take a line apart; None: it has the letter that stands for a name."""
         raw = block.line(at)
-        if not raw.isascii() or b"\0" in raw:
+        if b"\0" in raw:
             return None
-        text = raw.decode("ascii")
+        text = decode(raw)
         begin, body, rest = int(block.start[at]), int(block.body[at]), int(block.rest[at])
         stamp, lead, tail = text[: body - begin], text[body - begin : rest - begin], text[rest - begin :]
         session = ""
@@ -737,7 +741,11 @@ class Scanner:
         stamps = []
         if given.stamp and self._layout is not None:
             stamps = [(given.stamp, int(block.stamp[at])), *self._layout.samples(given.stamp)]
-        return self.book.learner.learn(given, state.carry, stamps)
+        learnt = self.book.learner.learn(given, state.carry, stamps)
+        if learnt is not None and (learnt.places or learnt.derived or learnt.fixed) and not given.text.isascii():
+            # Places are counted in letters, and here these are not bytes.
+            return None
+        return learnt
 
     def _learn(self, block: _Block, at: int, state: _State, digest: int) -> None:
         """Learn the shape of a line that was read, for all lines of its digest in this state."""

@@ -8,7 +8,7 @@ the same state: from that line on the next stretch is right, and what it made of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -343,31 +343,44 @@ def _meet(
     return None
 
 
-def joined(stretches: Iterable[Stretch]) -> Stretch:
+@dataclass(slots=True)
+class Whole:
+    """A member of which all was read. ``parts``: rows in the order of the member, and the lines before each."""
+
+    lines: int = 0
+    quiet: int = 0
+    unparsed: int = 0
+    unknown: list[tuple[int, str]] = field(default_factory=list)
+    parts: list[tuple[Stretch, Rows, int]] = field(default_factory=list)
+
+    @property
+    def events(self) -> int:
+        """How many rows there are."""
+        return sum(len(rows) for _, rows, _ in self.parts)
+
+
+def joined(stretches: Iterable[Stretch]) -> Whole:
     """Put a member's stretches together as if one had read all of it."""
     known = sorted(stretches, key=lambda one: one.stripe)
     by_stripe = {one.stripe: one for one in known}
     counts: dict[int, int] = {}
     for one in known:
         counts |= {one.stripe + k: count for k, count in enumerate(one.starts)}
+    whole = Whole()
     current, skipped = known[0], Meeting(0, 0, 0, 0, 0)
-    lines = quiet = unparsed = 0
-    unknown: list[tuple[int, str]] = []
-    parts: list[Rows] = []
     while True:
         base = sum(count for stripe, count in counts.items() if stripe < current.stripe)
-        rows = _from(current.rows, skipped.offset) if skipped.offset else current.rows
-        rows.line += np.int32(base)
-        parts.append(rows)
-        unknown += [(base + line, text) for line, text in current.unknown if line > skipped.lines]
-        lines += current.lines - skipped.lines
-        quiet += current.quiet - skipped.quiet
-        unparsed += current.unparsed - skipped.unparsed
+        whole.parts.append((current, _from(current.rows, skipped.offset) if skipped.offset else current.rows, base))
+        whole.unknown += [(base + line, text) for line, text in current.unknown if line > skipped.lines]
+        whole.lines += current.lines - skipped.lines
+        whole.quiet += current.quiet - skipped.quiet
+        whole.unparsed += current.unparsed - skipped.unparsed
         if current.meeting is None:
             break
         skipped = current.meeting
         current = by_stripe[skipped.stripe]
-    return Stretch(0, [lines], lines, quiet, unparsed, unknown[:UNKNOWN_KEPT], _one_behind_other(parts))
+    del whole.unknown[UNKNOWN_KEPT:]
+    return whole
 
 
 def _from(rows: Rows, offset: int) -> Rows:
@@ -383,23 +396,6 @@ def _from(rows: Rows, offset: int) -> Rows:
         for columns in (rows.numbers, rows.words)
     ]
     return Rows(**kept, numbers=own[0], words=own[1])
-
-
-def _one_behind_other(parts: list[Rows]) -> Rows:
-    if len(parts) == 1:
-        return parts[0]
-    begins = np.cumsum([0, *(len(part) for part in parts)])
-    dense = {name: np.concatenate([getattr(part, name) for part in parts]) for name in DENSE}
-    own: list[dict[str, tuple[np.ndarray, np.ndarray]]] = []
-    for which in ("numbers", "words"):
-        gathered: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {}
-        for part, begin in zip(parts, begins, strict=False):
-            for name, (places, values) in getattr(part, which).items():
-                found = gathered.setdefault(name, ([], []))
-                found[0].append(places + begin)
-                found[1].append(values)
-        own.append({name: (np.concatenate(p), np.concatenate(v)) for name, (p, v) in gathered.items()})
-    return Rows(**dense, numbers=own[0], words=own[1])
 
 
 def stream_of(chunks: Iterable[bytes]) -> LineStream:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -128,12 +128,41 @@ class Mapped:
     sessions: np.ndarray
     words: dict[str, np.ndarray]
 
-    def apply(self, rows: Rows) -> None:
-        """Write the codes anew."""
-        rows.shape = self.shapes[rows.shape] if len(rows) else rows.shape
-        rows.device = self.devices[rows.device]
-        rows.session = self.sessions[rows.session]
-        rows.words = {name: (places, self.words[name][codes]) for name, (places, codes) in rows.words.items()}
+    def dense(self, name: str) -> np.ndarray | None:
+        """Give those of a dense column; None: it holds no codes."""
+        return {"shape": self.shapes, "device": self.devices, "session": self.sessions}.get(name)
+
+
+@dataclass(slots=True)
+class Part:
+    """Rows of one member on their way into a table: numbers of its source and of itself.
+
+    ``lines``: how many lines stand before those that the rows count from 1. ``mapped``: what makes their codes the
+    table's vocabulary's (None: they are).
+    """
+
+    source: int
+    member: int
+    rows: Rows
+    lines: int = 0
+    mapped: Mapped | None = None
+
+    def give(self, name: str, column: np.ndarray) -> None:
+        """Write a column of the rows, which lose it, to where it belongs."""
+        own = getattr(self.rows, name)
+        codes = None if self.mapped is None else self.mapped.dense(name)
+        if codes is not None:
+            # -1 is the last one.
+            np.take(codes, own, out=column, mode="wrap")
+        elif name == "line":
+            np.add(own, self.lines, out=column, casting="unsafe")
+        else:
+            column[:] = own
+        setattr(self.rows, name, NOTHING)
+
+
+#: What is left of a column that was given away.
+NOTHING = np.zeros(0, dtype=np.int8)
 
 
 @dataclass(slots=True)
@@ -205,38 +234,39 @@ class Table:
 
     def __init__(
         self,
-        parts: Sequence[tuple[int, int, Rows]],
+        parts: Sequence[Part],
         members: Sequence[str],
         vocabulary: Vocabulary,
         texts: Texts,
     ) -> None:
-        """Put together the rows of members: (number of the source, number of the member, rows)."""
+        """Put together the rows of members; their columns are taken from ``parts``, one by one."""
         self.vocabulary = vocabulary
         self.devices = vocabulary.devices.words
         self.sessions = vocabulary.sessions.words
         self.texts = texts
         self.members: list[str] = sorted(members)
         place = {name: code for code, name in enumerate(self.members)}
-        sizes = [len(rows) for _, _, rows in parts]
+        sizes = [len(part.rows) for part in parts]
         self.count = count = sum(sizes)
-        starts = np.cumsum([0, *sizes])
-        for name, dtype in DENSE.items():
-            column = np.empty(count, dtype=dtype)
-            for (_, _, rows), at in zip(parts, starts, strict=False):
-                column[at : at + len(rows)] = getattr(rows, name)
-            setattr(self, name, column)
-        self.source = np.repeat(np.array([source for source, _, _ in parts], dtype=np.uint8), sizes)
-        self.member = np.repeat(np.array([place[members[m]] for _, m, _ in parts], dtype=np.int32), sizes)
+        starts = np.cumsum([0, *sizes]).tolist()
         self._numbers = self._gathered(parts, starts, "numbers", np.int64)
         self._words = self._gathered(parts, starts, "words", np.int32)
+        for name, dtype in DENSE.items():
+            column = np.empty(count, dtype=dtype)
+            for part, at, size in zip(parts, starts, sizes, strict=False):
+                part.give(name, column[at : at + size])
+            setattr(self, name, column)
+        self.source = np.repeat(np.array([part.source for part in parts], dtype=np.uint8), sizes)
+        of_part = [place[members[part.member]] for part in parts]
+        self.member = np.repeat(np.array(of_part, dtype=np.int16 if len(place) < 1 << 15 else np.int32), sizes)
         kinds = Interned()
         of_shape = np.array([kinds.code(shape.kind) for shape in vocabulary.shapes], dtype=np.int16)
         self.kinds: list[str] = kinds.words
         self._kind_codes = kinds.codes
         self.kind = of_shape[self.shape] if count else np.zeros(0, np.int16)
         self.time = np.full(count, NONE, dtype=np.int64)
-        self.earliest = self.time.copy()
-        self.latest = self.time.copy()
+        self.earliest = np.full(count, NONE, dtype=np.int64)
+        self.latest = np.full(count, NONE, dtype=np.int64)
         self._kept_texts: dict[int, str] = {}
         self._constants: dict[str, np.ndarray] = {}
 
@@ -251,19 +281,21 @@ class Table:
 
     @staticmethod
     def _gathered(
-        parts: Sequence[tuple[int, int, Rows]], starts: np.ndarray, which: str, dtype: type[np.generic]
+        parts: Sequence[Part], starts: Sequence[int], which: Literal["numbers", "words"], dtype: type[np.generic]
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Join what differs from line to line over all members."""
         found: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {}
-        for (_, _, rows), at in zip(parts, starts, strict=False):
-            for name, (places, values) in getattr(rows, which).items():
+        for part, at in zip(parts, starts, strict=False):
+            for name, (places, values) in getattr(part.rows, which).items():
                 own = found.setdefault(name, ([], []))
                 own[0].append(places + at)
-                own[1].append(values)
-        return {
-            name: (np.concatenate(places).astype(np.int64), np.concatenate(values).astype(dtype))
-            for name, (places, values) in found.items()
-        }
+                own[1].append(values if which == "numbers" or part.mapped is None else part.mapped.words[name][values])
+            setattr(part.rows, which, {})
+        joined = {}
+        for name in list(found):
+            rows, values = found.pop(name)
+            joined[name] = (np.concatenate(rows).astype(np.int64, copy=False), np.concatenate(values).astype(dtype))
+        return joined
 
     def __len__(self) -> int:
         return self.count
@@ -492,8 +524,8 @@ class TableBuilder:
 
     def __init__(self) -> None:
         self.vocabulary = Vocabulary()
-        self._members: list[str] = []
-        self._parts: list[tuple[int, int, Rows]] = []
+        self._members: dict[str, int] = {}
+        self._parts: list[Part] = []
         self._texts: list[str] = []
 
     def add(self, source: str, member: str, events: Iterable[Event]) -> None:
@@ -502,17 +534,14 @@ class TableBuilder:
         self._texts += [event.text for event in events]
         self.add_rows(source, member, rows_of_events(events, self.vocabulary))
 
-    def add_rows(self, source: str, member: str, rows: Rows) -> None:
-        """Take rows of one member whose codes are of this builder's vocabulary."""
-        self._members.append(member)
-        self._parts.append((SOURCES.index(source), len(self._members) - 1, rows))
+    def add_rows(self, source: str, member: str, rows: Rows, *, lines: int = 0, mapped: Mapped | None = None) -> None:
+        """Take rows of one member, for good; see :class:`Part`."""
+        number = self._members.setdefault(member, len(self._members))
+        self._parts.append(Part(SOURCES.index(source), number, rows, lines, mapped))
 
     def table(self, texts: Texts | None = None) -> Table:
         """Make the event table; without ``texts`` those of the events are kept."""
-        members = list(dict.fromkeys(self._members))
-        number = {name: k for k, name in enumerate(members)}
-        parts = [(source, number[self._members[m]], rows) for source, m, rows in self._parts]
-        return Table(parts, members, self.vocabulary, texts or HeldTexts(self._texts))
+        return Table(self._parts, list(self._members), self.vocabulary, texts or HeldTexts(self._texts))
 
 
 def rows_of_events(events: Sequence[Event], vocabulary: Vocabulary) -> Rows:

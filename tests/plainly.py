@@ -12,7 +12,7 @@ from capflog.model import Member, Status
 from capflog.parsing import parse
 from capflog.reading import Reading
 from capflog.reports import json as json_report
-from capflog.table import Rows, Table, TableBuilder, Vocabulary
+from capflog.table import Part, Rows, Table, TableBuilder, Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,9 +65,9 @@ def document(analysis: Analysis) -> str:
     return json.dumps(json_report.document(analysis.report))
 
 
-def told(rows: Rows, vocabulary: Vocabulary) -> list[tuple[Any, ...]]:
-    """Say all that rows say, but where their lines stand."""
-    table = Table([(0, 0, rows)], ["log"], vocabulary, _NoTexts())
+def told(parts: Sequence[tuple[Rows, int]], vocabulary: Vocabulary) -> list[tuple[Any, ...]]:
+    """Say all that rows say, with the lines before each part of them, but where their lines stand."""
+    table = Table([Part(0, 0, rows, lines) for rows, lines in parts], ["log"], vocabulary, _NoTexts())
     return [
         (
             int(table.line[row]),

@@ -62,7 +62,7 @@ def plainly(parser: Parser, data: bytes) -> Outcome:
         else:
             quiet += 1
     vocabulary = Vocabulary()
-    return Outcome(told(rows_of_events(events, vocabulary), vocabulary), number, quiet, unparsed, unknown[:20])
+    return Outcome(told([(rows_of_events(events, vocabulary), 0)], vocabulary), number, quiet, unparsed, unknown[:20])
 
 
 def scanned(parser: Parser, data: bytes, sizes: Iterator[int] | None = None) -> Outcome:
@@ -73,7 +73,7 @@ def scanned(parser: Parser, data: bytes, sizes: Iterator[int] | None = None) -> 
     while stream.peek(1):
         for block in stream.until(stream.at + next(sizes) if sizes is not None else float("inf")):
             scanner.read(block)
-    rows = told(scanner.rows(), book.vocabulary)
+    rows = told([(scanner.rows(), 0)], book.vocabulary)
     return Outcome(rows, scanner.lines, scanner.quiet, scanner.unparsed, scanner.unknown)
 
 
@@ -287,7 +287,8 @@ def in_turns(parser: Parser, data: bytes, stripe: int, readers: int) -> Outcome:
         stream = LineStream([data[at : at + 40] for at in range(0, len(data), 40)])
         stretches += list(read_stretches(stream, book, guess, partial(next, claims), stripe=stripe))
     whole = joined(stretches)
-    return Outcome(told(whole.rows, book.vocabulary), whole.lines, whole.quiet, whole.unparsed, whole.unknown)
+    rows = told([(part, lines) for _, part, lines in whole.parts], book.vocabulary)
+    return Outcome(rows, whole.lines, whole.quiet, whole.unparsed, whole.unknown)
 
 
 @pytest.mark.parametrize(
