@@ -51,28 +51,36 @@ def digests(buffer: np.ndarray, start: np.ndarray, length: np.ndarray, seed: np.
     for width in _WIDTHS:
         chosen = np.flatnonzero((length > narrower) & (length <= width))
         narrower = width
-        if not len(chosen):
-            continue
-        own = length[chosen]
-        window = windows(buffer, width)[start[chosen]]
-        # 256 does not fit a byte: behind the last byte of all nothing need be cleared.
-        ends = np.minimum(own, 255).astype(np.uint8)[:, None]
-        inside = _COLUMNS[width] < ends
-        if width == WIDEST:
-            inside[own == WIDEST, 255] = True
-        window *= inside.view(np.uint8)
-        words = np.ascontiguousarray(window.view(np.uint64).T)
-        value = own.astype(np.uint64)
-        value *= _STIR
-        value ^= seed[chosen]
-        value ^= _SECRET
-        moved = np.empty_like(value)
-        for word in words:
-            value ^= word
-            value *= _MULTIPLY
-            value ^= np.right_shift(value, _HALF, out=moved)
-        made[chosen] = value
+        together = _TOGETHER // width
+        for begin in range(0, len(chosen), together):
+            some = chosen[begin : begin + together]
+            made[some] = _digests(buffer, start[some], length[some], width, seed[some])
     return made
+
+
+#: Bytes of pieces that are looked at together: what the processor's cache holds beside their digests.
+_TOGETHER = 1 << 18
+
+
+def _digests(buffer: np.ndarray, start: np.ndarray, length: np.ndarray, width: int, seed: np.ndarray) -> np.ndarray:
+    """Give the digests of pieces of at most ``width`` bytes."""
+    window = windows(buffer, width)[start]
+    # 256 does not fit a byte: behind the last byte of all nothing need be cleared.
+    inside = _COLUMNS[width] < np.minimum(length, 255).astype(np.uint8)[:, None]
+    if width == WIDEST:
+        inside[length == WIDEST, 255] = True
+    window *= inside.view(np.uint8)
+    words = np.ascontiguousarray(window.view(np.uint64).T)
+    value = length.astype(np.uint64)
+    value *= _STIR
+    value ^= seed
+    value ^= _SECRET
+    moved = np.empty_like(value)
+    for word in words:
+        value ^= word
+        value *= _MULTIPLY
+        value ^= np.right_shift(value, _HALF, out=moved)
+    return value
 
 
 class Known:

@@ -88,7 +88,7 @@ class StatefulReader(Reader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """How many bodies of a log begin: literal bytes, a session's number up to ``close``, a name up to ``close``.
+    """How many bodies of a log begin: up to 16 fixed bytes, a session's number up to ``close``, a name up to ``close``.
 
     A hint for the scanner: the grammar takes such a name as one whatever it is. ``session`` False: the name alone.
     """

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 #: A bundle of less text than this is read by one process: starting others would take longer.
 PARALLEL_FROM = 24 << 20
 
+#: How many times as large text is as what it is packed into, where no directory says so.
+PACKED = 10
+
 #: How many members can be shared out; what stands behind them one process reads.
 _SHARED_MEMBERS = 1 << 18
 
@@ -267,7 +270,7 @@ def read_bundle(
         return read_stored(open_bundle(paths, stdin), progress, learning=learning)
     total = text_size(paths)
     if processes is None:
-        processes = cores() if total is None or total >= PARALLEL_FROM else 1
+        processes = cores() if (_stored_size(paths) * PACKED if total is None else total) >= PARALLEL_FROM else 1
     if processes < 2 or not hasattr(os, "fork"):
         return _read_alone(paths, progress, total, learning=learning)
     return _Workers(paths, processes, learning=learning).read(progress, total)
@@ -295,6 +298,16 @@ def keep_memory() -> None:
 
 #: Parameters of mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
+def _stored_size(paths: Sequence[str]) -> int:
+    """Give the bytes of all files, packed as they are."""
+    return sum(
+        file.stat().st_size
+        for path in paths
+        for file in ((Path(path),) if Path(path).is_file() else Path(path).rglob("*"))
+        if file.is_file()
+    )
 
 
 def _again(path: str) -> bool:

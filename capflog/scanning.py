@@ -191,11 +191,15 @@ class _Own:
 class _Block:
     """One block's lines as arrays."""
 
-    __slots__ = ("body", "buffer", "code", "count", "data", "device", "digest", "layout", "length", "made", "rest",
-                 "session", "stamp", "stamped", "start", "stop")  # fmt: skip
+    __slots__ = (
+        "begins", "body", "buffer", "code", "count", "data", "device", "digest", "layout", "length", "made", "plain",
+        "rest", "session", "stamp", "stamped", "start", "stop",
+    )  # fmt: skip
 
-    def __init__(self, data: bytes, layout: StampLayout | None) -> None:
+    def __init__(self, data: bytes, layout: StampLayout | None, *, begins: bool) -> None:
         self.data = data
+        #: The first 16 bytes of each body as two words, where they are asked for.
+        self.begins: np.ndarray | None = None
         size = len(data)
         self.buffer = np.zeros(size + _PADDING, dtype=np.uint8)
         self.buffer[:size] = np.frombuffer(data, dtype=np.uint8)
@@ -219,9 +223,15 @@ class _Block:
             self.stamp = np.full(self.count, NONE, dtype=np.int64)
             self.body = self.start
         else:
-            self.stamped, self.stamp = layout.read(self.buffer, self.start)
+            # The stamp and what follows on it, with one look at the line.
+            window = windows(self.buffer, layout.width + _SHORT)[self.start]
+            self.stamped, self.stamp, _ = layout.of_windows(window[:, : layout.width])
             self.stamped &= self.stop - self.start >= layout.width
             self.body = np.where(self.stamped, self.start + layout.width, self.start)
+            if begins:
+                self.begins = np.ascontiguousarray(window[:, layout.width :]).view(np.uint64)
+                others = np.flatnonzero(~self.stamped)
+                self.begins[others] = np.ascontiguousarray(window[others, :_SHORT]).view(np.uint64)
         #: Where what is looked up begins: the body, or behind the frame in it.
         self.rest = self.body.copy()
         self.length = self.stop - self.rest
@@ -229,6 +239,8 @@ class _Block:
         self.device = np.full(self.count, -1, dtype=np.int32)
         self.session = np.full(self.count, -1, dtype=np.int32)
         self.digest = np.zeros(self.count, dtype=np.uint64)
+        #: The buffer without its digits, once it is asked for.
+        self.plain: np.ndarray | None = None
         #: Values that are made of pieces of lines: (line, names, values).
         self.made: list[tuple[int, tuple[str, ...], tuple[str | int, ...]]] = []
 
@@ -308,7 +320,7 @@ class Scanner:
     def _read(self, data: bytes) -> None:
         if not data:
             return
-        block = _Block(data, self._layout)
+        block = _Block(data, self._layout, begins=bool(self._frames))
         slow: list[tuple[int, Event | Line]] = []
         if self._stateful is None:
             slow += [(at, self.reader.read(decode(block.line(at)))) for at in range(block.count)]
@@ -339,7 +351,10 @@ class Scanner:
     @staticmethod
     def _pass_over(block: _Block, todo: np.ndarray, state: _State) -> np.ndarray:
         """Leave out the short lines that come most often and say nothing."""
-        begins = windows(block.buffer, _SHORT)[block.body[todo]].view(np.uint64)
+        if block.begins is None:
+            begins = windows(block.buffer, _SHORT)[block.body[todo]].view(np.uint64)
+        else:
+            begins = block.begins[todo]
         first, second = begins[:, 0], begins[:, 1]
         stamped, length = block.stamped[todo], block.stop[todo] - block.body[todo]
         hit = np.zeros(len(todo), dtype=bool)
@@ -355,7 +370,9 @@ class Scanner:
         if self._frames:
             self._frame(block, todo, seed)
         seed[block.stamped] += np.uint64(1 << 40)
-        plain = without_digits(block.buffer)
+        if block.plain is None:
+            block.plain = without_digits(block.buffer)
+        plain = block.plain
         rest, length = block.rest[todo], block.length[todo]
         block.digest[todo] = digests(plain, rest, length, seed[todo])
         for at in todo[length > WIDEST].tolist():
@@ -364,9 +381,11 @@ class Scanner:
 
     def _frame(self, block: _Block, todo: np.ndarray, seed: np.ndarray) -> None:
         """Find the frames with a session or a name in them that bodies begin with; the rest is behind them."""
-        longest = max(len(frame.before) for frame in self._frames)
-        size = -(-longest // 8) * 8
-        begins = windows(block.buffer, size)[block.body[todo]].view(np.uint64)
+        size = _SHORT
+        if block.begins is None:
+            begins = windows(block.buffer, size)[block.body[todo]].view(np.uint64)
+        else:
+            begins = block.begins[todo]
         for number, frame in enumerate(self._frames, start=1):
             begin = np.frombuffer(frame.before.ljust(size, b"\0"), dtype=np.uint64)
             mask = np.frombuffer((b"\xff" * len(frame.before)).ljust(size, b"\0"), dtype=np.uint64)
@@ -417,6 +436,22 @@ class Scanner:
         self, block: _Block, at: np.ndarray, length: np.ndarray, known: Known, pattern: re.Pattern[bytes], words: Any
     ) -> np.ndarray:
         """Give the numbers of pieces among ``words``; -2: the pattern does not take it."""
+        # Lines of one phone stand together: the same piece as in the line before is the same.
+        words_at = windows(block.buffer, 16)[at].view(np.uint64)
+        changed = np.empty(len(at), dtype=bool)
+        changed[:1] = True
+        changed[1:] = (length[1:] != length[:-1]) | (length[1:] > 16)
+        changed[1:] |= ((words_at[1:, 0] ^ words_at[:-1, 0]) & _LOW[np.minimum(length[1:], 8)]) != 0
+        changed[1:] |= ((words_at[1:, 1] ^ words_at[:-1, 1]) & _LOW[np.clip(length[1:] - 8, 0, 8)]) != 0
+        firsts = np.flatnonzero(changed)
+        codes = self._codes_of(block, at[firsts], length[firsts], known, pattern, words)
+        return codes[np.cumsum(changed) - 1] if len(at) else codes
+
+    @staticmethod
+    def _codes_of(
+        block: _Block, at: np.ndarray, length: np.ndarray, known: Known, pattern: re.Pattern[bytes], words: Any
+    ) -> np.ndarray:
+        """Give the numbers of pieces, each for itself."""
         found = digests(block.buffer, at, length, np.zeros(len(at), dtype=np.uint64))
         codes = known.ask(found)
         new = np.flatnonzero(codes == -1)
@@ -924,6 +959,9 @@ def _one_by_one_made(learnt: Learnt) -> bool:
     """Tell whether a shape has values that are made of pieces of its lines, and not in bulk."""
     return len(learnt.derived) > 1 or any(one.layout is None for one, _, _ in learnt.derived)
 
+
+#: Masks of the first bytes of a word of eight.
+_LOW = np.array([(1 << 8 * count) - 1 for count in range(9)], dtype=np.uint64)
 
 _SESSION = re.compile(rb"[0-9]{1,10}")
 

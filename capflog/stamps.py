@@ -59,15 +59,18 @@ class StampLayout:
 
     def zoned(self, buffer: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Give the same with the zone taken off, and the zone: local minus UTC, in s (0 where the form has none)."""
-        form = self.form
-        window = windows(buffer, len(form))[starts]
-        if not len(starts):
+        return self.of_windows(windows(buffer, len(self.form))[starts])
+
+    def of_windows(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give the same for pieces (n, width) of a buffer."""
+        form, count = self.form, len(window)
+        if not count:
             none = np.zeros(0, dtype=np.int64)
             return np.zeros(0, dtype=bool), none, none
         digits = np.array([letter in "YMDhmsfHN" for letter in form])
         # By columns: each is then one row in memory.
         columns = np.ascontiguousarray(window.T)
-        good = np.ones(len(starts), dtype=bool)
+        good = np.ones(count, dtype=bool)
         month = self._month(columns, good) if "b" in form else None
         if "S" in form:
             behind = columns[form.index("S")] == 45
@@ -80,14 +83,14 @@ class StampLayout:
             good &= columns[place] < 10
 
         def number(letter: str) -> np.ndarray:
-            value = np.zeros(len(starts), dtype=np.int32)
+            value = np.zeros(count, dtype=np.int32)
             for place, found in enumerate(form):
                 if found == letter:
                     value *= 10
                     value += columns[place]
             return value
 
-        stamp = np.zeros(len(starts), dtype=np.int64)
+        stamp = np.zeros(count, dtype=np.int64)
         for letter, ms in _MS.items():
             if letter in form:
                 part = number(letter)
@@ -103,7 +106,7 @@ class StampLayout:
             midnight = np.repeat(midnights, np.diff(np.append(firsts, len(day))))
             good &= midnight != NONE
             stamp += np.where(good, midnight, 0)
-        zone = np.zeros(len(starts), dtype=np.int64)
+        zone = np.zeros(count, dtype=np.int64)
         if "S" in form:
             hours, minutes = number("H"), number("N")
             good &= (hours <= 15) & (minutes <= 59)

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from capflog.table import Vocabulary
 
 #: How many bytes a stripe has, and from which size on a member is cut into them.
-STRIPE, STRIPED_FROM = 8 << 20, 64 << 20
+STRIPE, STRIPED_FROM = 16 << 20, 64 << 20
 
-#: How many bytes are read as one block, at least: arrays of a block's lines fit the processor's cache.
-BLOCK = 1 << 20
+#: How many bytes are read as one block, at least: enough that what a block costs whatever is in it does not count.
+BLOCK = 4 << 20
 
 #: How many lines are read at once while a reader beyond its border waits for the end of a record.
 _STEP = 32
