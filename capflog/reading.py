@@ -15,6 +15,7 @@ import pickle
 import signal
 import sys
 import threading
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -360,7 +361,9 @@ class _Workers:
             for number in range(self._count):
                 ours, theirs = self._context.Pipe(duplex=False)
                 process = self._context.Process(target=self._work, args=(number, theirs), daemon=True)
-                with _deaf():
+                with _deaf(), warnings.catch_warnings():
+                    # numpy's own threads, which have nothing to do before any of it is asked, make newer Pythons warn.
+                    warnings.simplefilter("ignore", DeprecationWarning)
                     process.start()
                 theirs.close()
                 processes.append(process)
