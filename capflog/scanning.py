@@ -23,7 +23,7 @@ from capflog.digests import WIDEST, Known, digests, windows, without_digits
 from capflog.events import Event
 from capflog.parsing import UNKNOWN_KEPT, Derived, Frame, Idle, Line, StatefulReader, decode
 from capflog.shapes import Given, Learner, Learnt
-from capflog.table import DENSE, HOLE, NONE, NUMBERS, Rows, Shape
+from capflog.table import DENSE, HOLE, NONE, NUMBERS, SPAN, WORDS, Rows, Shape, dense_types
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -266,7 +266,6 @@ class Scanner:
         parser = book.parser
         self.vocabulary = book.vocabulary
         self.lines = self.quiet = self.unparsed = 0
-        self.offset = 0
         self.unknown: list[tuple[int, str]] = []
         self.reader = parser.reader()
         stateful = isinstance(self.reader, StatefulReader)
@@ -851,12 +850,9 @@ class Scanner:
         self._values(block, rows)
         self._dense["shape"].append(shape[rows])
         self._dense["line"].append((self.lines + 1 + rows).astype(np.int32))
-        self._dense["span"].append(np.ones(len(rows), dtype=np.int32))
         self._dense["stamp"].append(stamp[rows])
         self._dense["device"].append(device[rows])
         self._dense["session"].append(session[rows])
-        self._dense["offset"].append(self.offset + block.start[rows])
-        self._dense["length"].append((block.stop - block.start)[rows].astype(np.int32))
         for at, event in events:
             self._open.append((self._count + int(np.searchsorted(rows, at)), event))
         if parts:
@@ -872,7 +868,6 @@ class Scanner:
         self.quiet += quiet
         self.unparsed += len(unknown)
         self.lines += block.count
-        self.offset += len(block.data)
         self._count += len(rows)
         if self._stateful is None or self._state is not None or self._stateful.carry() is not None:
             self._settle()
@@ -942,16 +937,18 @@ class Scanner:
             name: np.concatenate(parts) if parts else np.zeros(0, dtype=DENSE[name])
             for name, parts in self._dense.items()
         }
-        dense = {name: column.astype(DENSE[name], copy=False) for name, column in dense.items()}
         dense["shape"][np.array(self._late[0], dtype=np.int64)] = np.array(self._late[1], dtype=np.int32)
+        for name, dtype in dense_types(self.vocabulary).items():
+            dense[name] = dense[name].astype(dtype, copy=False)
         if self._spans:
-            np.add.at(dense["span"], np.concatenate(self._spans), 1)
+            rows, more = np.unique(np.concatenate(self._spans), return_counts=True)
+            self._put(SPAN, rows, more)
         late = {name: self.vocabulary.of(name).codes_of(list(words)) for name, words in self._late_words.items()}
         columns = {name: own.columns(late.get(name)) for name, own in self._own.items()}
         return Rows(
             **dense,
-            numbers={name: found for name, found in columns.items() if name in NUMBERS},
-            words={name: (r, c.astype(np.int32)) for name, (r, c) in columns.items() if name not in NUMBERS},
+            numbers={name: found for name, found in columns.items() if name in NUMBERS or name == SPAN},
+            words={name: (r, c.astype(np.int32)) for name, (r, c) in columns.items() if name in WORDS},
         )
 
 

@@ -11,18 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from capflog.events import Event
 from capflog.parsing import SAMPLE_BYTES, UNKNOWN_KEPT, Line, Recognition, StatefulReader, decode, plain, recognise
 from capflog.scanning import Scanner, ShapeBook
-from capflog.table import DENSE, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from capflog.parsing import Parser
-    from capflog.table import Vocabulary
+    from capflog.table import Rows, Vocabulary
 
 #: How many bytes a stripe has, and from which size on a member is cut into them.
 STRIPE, STRIPED_FROM = 16 << 20, 64 << 20
@@ -114,12 +111,9 @@ class LineStream:
 
 @dataclass(slots=True)
 class Meeting:
-    """Where a stretch hands over: to the stretch of which stripe, from which line on (its offset), and how many lines,
-    quiet and unknown ones that stretch has counted before that line.
-    """
+    """Where a stretch hands over: to that of which stripe, and what that one has counted before it is right."""
 
     stripe: int
-    offset: int
     lines: int
     quiet: int
     unparsed: int
@@ -138,8 +132,10 @@ class Stretch:
     quiet: int
     unparsed: int
     unknown: list[tuple[int, str]]
-    rows: Rows
+    rows: Rows | None
     meeting: Meeting | None = None
+    away: tuple[int, int] | None = None
+    """Where the rows are, if another process has them: their number there, and how many they are."""
 
 
 class Books:
@@ -226,7 +222,6 @@ def read_stretches(
             return
         # Those of the lines before the meeting are left out later.
         scanner = Scanner(book, learning=learning, unknown_kept=UNKNOWN_KEPT if number == 0 else UNKNOWN_KEPT * 50)
-        scanner.offset = stream.at
         if number:
             scanner.resume(guess)
         first, starts = number, []
@@ -333,7 +328,7 @@ def _meet(
                 carry = reader.carry()
                 if carry is not None and carry == shadow.reader.carry():
                     flush()
-                    return Meeting(stripe_after, start, shadow.lines, shadow.quiet, shadow.unparsed)
+                    return Meeting(stripe_after, shadow.lines, shadow.quiet, shadow.unparsed)
         shadow.count(said)
         held.append(line)
         if reader is None and len(held) >= _STEP:
@@ -345,18 +340,17 @@ def _meet(
 
 @dataclass(slots=True)
 class Whole:
-    """A member of which all was read. ``parts``: rows in the order of the member, and the lines before each."""
+    """A member of which all was read.
+
+    ``parts``: stretches in the order of the member, how many of each one's lines are left out, and how many lines stand
+    before it.
+    """
 
     lines: int = 0
     quiet: int = 0
     unparsed: int = 0
     unknown: list[tuple[int, str]] = field(default_factory=list)
-    parts: list[tuple[Stretch, Rows, int]] = field(default_factory=list)
-
-    @property
-    def events(self) -> int:
-        """How many rows there are."""
-        return sum(len(rows) for _, rows, _ in self.parts)
+    parts: list[tuple[Stretch, int, int]] = field(default_factory=list)
 
 
 def joined(stretches: Iterable[Stretch]) -> Whole:
@@ -367,10 +361,10 @@ def joined(stretches: Iterable[Stretch]) -> Whole:
     for one in known:
         counts |= {one.stripe + k: count for k, count in enumerate(one.starts)}
     whole = Whole()
-    current, skipped = known[0], Meeting(0, 0, 0, 0, 0)
+    current, skipped = known[0], Meeting(0, 0, 0, 0)
     while True:
         base = sum(count for stripe, count in counts.items() if stripe < current.stripe)
-        whole.parts.append((current, _from(current.rows, skipped.offset) if skipped.offset else current.rows, base))
+        whole.parts.append((current, skipped.lines, base))
         whole.unknown += [(base + line, text) for line, text in current.unknown if line > skipped.lines]
         whole.lines += current.lines - skipped.lines
         whole.quiet += current.quiet - skipped.quiet
@@ -381,21 +375,6 @@ def joined(stretches: Iterable[Stretch]) -> Whole:
         current = by_stripe[skipped.stripe]
     del whole.unknown[UNKNOWN_KEPT:]
     return whole
-
-
-def _from(rows: Rows, offset: int) -> Rows:
-    """Leave out the rows before an offset."""
-    first = int(np.searchsorted(rows.offset, offset))
-    kept = {name: getattr(rows, name)[first:] for name in DENSE}
-    own = [
-        {
-            name: (places[at:] - first, values[at:])
-            for name, (places, values) in columns.items()
-            for at in (int(np.searchsorted(places, first)),)
-        }
-        for columns in (rows.numbers, rows.words)
-    ]
-    return Rows(**kept, numbers=own[0], words=own[1])
 
 
 def stream_of(chunks: Iterable[bytes]) -> LineStream:

@@ -3,14 +3,14 @@
 What many events share is kept once. Each row bears the number of its *shape*: the kind of event, the level, and the
 values that all lines of that shape have alike; a value of it may hold the device's name, which stands in it as ``\\0``.
 What differs from line to line has columns of its own, which hold only the rows that bear it. A line's text is not kept
-at all: ``offset`` and ``length`` say where it stands in its member, and :class:`Texts` reads it back.
+at all: :class:`Texts` reads it back from its member, by the number of the line.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -35,6 +35,7 @@ _FEW = 8
 
 #: The named values that are numbers; all others are words.
 NUMBERS = frozenset(name for name, (dtype, _) in VALUES.items() if dtype == "Int64")
+WORDS = frozenset(VALUES) - NUMBERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,41 +129,12 @@ class Mapped:
     sessions: np.ndarray
     words: dict[str, np.ndarray]
 
-    def dense(self, name: str) -> np.ndarray | None:
-        """Give those of a dense column; None: it holds no codes."""
-        return {"shape": self.shapes, "device": self.devices, "session": self.sessions}.get(name)
-
-
-@dataclass(slots=True)
-class Part:
-    """Rows of one member on their way into a table: numbers of its source and of itself.
-
-    ``lines``: how many lines stand before those that the rows count from 1. ``mapped``: what makes their codes the
-    table's vocabulary's (None: they are).
-    """
-
-    source: int
-    member: int
-    rows: Rows
-    lines: int = 0
-    mapped: Mapped | None = None
-
-    def give(self, name: str, column: np.ndarray) -> None:
-        """Write a column of the rows, which lose it, to where it belongs."""
-        own = getattr(self.rows, name)
-        codes = None if self.mapped is None else self.mapped.dense(name)
-        if codes is not None:
-            # -1 is the last one.
-            np.take(codes, own, out=column, mode="wrap")
-        elif name == "line":
-            np.add(own, self.lines, out=column, casting="unsafe")
-        else:
-            column[:] = own
-        setattr(self.rows, name, NOTHING)
-
-
-#: What is left of a column that was given away.
-NOTHING = np.zeros(0, dtype=np.int8)
+    def dense(self, name: str, own: np.ndarray) -> np.ndarray:
+        """Write a dense column anew."""
+        codes = {"shape": self.shapes, "device": self.devices, "session": self.sessions}.get(name)
+        # -1 is the last one.
+        found: np.ndarray = own if codes is None else codes.take(own, mode="wrap")
+        return found
 
 
 @dataclass(slots=True)
@@ -170,36 +142,108 @@ class Rows:
     """Events of one member, in its order, as columns of equal length.
 
     ``shape``, ``device``, ``session`` are codes of a :class:`Vocabulary` (-1: none); ``line`` is 1-based; ``stamp`` as
-    :class:`capflog.events.Event` has it, NONE where there is none; ``offset`` and ``length`` in bytes. ``numbers`` and
+    :class:`capflog.events.Event` has it, NONE where there is none. ``numbers`` (also under :data:`SPAN`) and
     ``words``: for each value that differs, (rows in order, values) and (rows in order, codes).
     """
 
     shape: np.ndarray
     line: np.ndarray
-    span: np.ndarray
     stamp: np.ndarray
     device: np.ndarray
     session: np.ndarray
-    offset: np.ndarray
-    length: np.ndarray
     numbers: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     words: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.shape)
+        return len(self.line)
+
+    def after(self, line: int) -> Rows:
+        """Give the rows behind a line."""
+        first = int(np.searchsorted(self.line, line, side="right"))
+        dense = {name: getattr(self, name)[first:] for name in DENSE}
+        own = [
+            {
+                name: (places[at:] - first, values[at:])
+                for name, (places, values) in columns.items()
+                for at in (int(np.searchsorted(places, first)),)
+            }
+            for columns in (self.numbers, self.words)
+        ]
+        return Rows(**dense, numbers=own[0], words=own[1])
 
 
 #: The dense columns of :class:`Rows` with the type that each is kept in.
 DENSE: dict[str, type[np.generic]] = {
     "shape": np.int32,
     "line": np.int32,
-    "span": np.int32,
     "stamp": np.int64,
     "device": np.int32,
     "session": np.int32,
-    "offset": np.int64,
-    "length": np.int32,
 }
+
+#: Under this name :class:`Rows` tell, among the numbers, how many more physical lines an event takes than one.
+SPAN = "span"
+
+
+def dense_types(vocabulary: Vocabulary) -> dict[str, np.dtype[Any]]:
+    """Give the types in which a table with this vocabulary keeps its dense columns: narrow ones, if they do."""
+    words = {"shape": vocabulary.shapes, "device": vocabulary.devices, "session": vocabulary.sessions}
+    return {
+        name: np.dtype(np.int16 if name in words and len(words[name]) < 1 << 15 else dtype)  # type: ignore[arg-type]
+        for name, dtype in DENSE.items()
+    }
+
+
+class Part(Protocol):
+    """The rows of one member, or of a stretch of it, on their way into a table."""
+
+    source: int
+    member: int
+    """The number of the member among those of the table's builder."""
+
+    @property
+    def count(self) -> int: ...
+    def give(self, name: str, column: np.ndarray) -> None:
+        """Write a dense column, in the codes of the table's vocabulary, to where it belongs; it is asked for once."""
+        ...
+
+    def values(self, which: Literal["numbers", "words"]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Give what differs from line to line, in the codes of the table's vocabulary; it is asked for once."""
+        ...
+
+
+@dataclass(slots=True)
+class OwnPart:
+    """Rows of this process, which they leave column by column. ``lines``: those before the ones that they count."""
+
+    source: int
+    member: int
+    rows: Rows
+    lines: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.rows.line)
+
+    def give(self, name: str, column: np.ndarray) -> None:
+        """See :class:`Part`."""
+        own = getattr(self.rows, name)
+        if name == "line":
+            np.add(own, self.lines, out=column, casting="unsafe")
+        else:
+            column[:] = own
+            setattr(self.rows, name, NOTHING)
+
+    def values(self, which: Literal["numbers", "words"]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """See :class:`Part`."""
+        found: dict[str, tuple[np.ndarray, np.ndarray]] = getattr(self.rows, which)
+        setattr(self.rows, which, {})
+        return found
+
+
+#: What is left of a column that was given away.
+NOTHING = np.zeros(0, dtype=np.int8)
 
 
 class Texts(Protocol):
@@ -227,9 +271,8 @@ class Table:
 
     Dense columns are arrays with an item for each row: ``kind`` (a number of ``kinds``), ``source`` (of
     :data:`capflog.events.SOURCES`), ``member`` (of ``members``, which are in the order of their names), ``line``,
-    ``span``, ``stamp``, ``device`` and ``session`` (numbers of ``devices`` and ``sessions``; -1: none), ``offset`` and
-    ``length``; and on the one clock, in ms since 1970 UTC, ``time``, ``earliest`` and ``latest``. Where there is no
-    number or time there is :data:`NONE`.
+    ``stamp``, ``device`` and ``session`` (numbers of ``devices`` and ``sessions``; -1: none); and on the one clock, in
+    ms since 1970 UTC, ``time``, ``earliest`` and ``latest``. Where there is no number or time there is :data:`NONE`.
     """
 
     def __init__(
@@ -246,12 +289,12 @@ class Table:
         self.texts = texts
         self.members: list[str] = sorted(members)
         place = {name: code for code, name in enumerate(self.members)}
-        sizes = [len(part.rows) for part in parts]
+        sizes = [part.count for part in parts]
         self.count = count = sum(sizes)
         starts = np.cumsum([0, *sizes]).tolist()
         self._numbers = self._gathered(parts, starts, "numbers", np.int64)
         self._words = self._gathered(parts, starts, "words", np.int32)
-        for name, dtype in DENSE.items():
+        for name, dtype in dense_types(vocabulary).items():
             column = np.empty(count, dtype=dtype)
             for part, at, size in zip(parts, starts, sizes, strict=False):
                 part.give(name, column[at : at + size])
@@ -272,12 +315,9 @@ class Table:
 
     shape: np.ndarray
     line: np.ndarray
-    span: np.ndarray
     stamp: np.ndarray
     device: np.ndarray
     session: np.ndarray
-    offset: np.ndarray
-    length: np.ndarray
 
     @staticmethod
     def _gathered(
@@ -286,15 +326,15 @@ class Table:
         """Join what differs from line to line over all members."""
         found: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {}
         for part, at in zip(parts, starts, strict=False):
-            for name, (places, values) in getattr(part.rows, which).items():
+            for name, (places, values) in part.values(which).items():
                 own = found.setdefault(name, ([], []))
                 own[0].append(places + at)
-                own[1].append(values if which == "numbers" or part.mapped is None else part.mapped.words[name][values])
-            setattr(part.rows, which, {})
+                own[1].append(values)
         joined = {}
         for name in list(found):
-            rows, values = found.pop(name)
-            joined[name] = (np.concatenate(rows).astype(np.int64, copy=False), np.concatenate(values).astype(dtype))
+            of_rows, of_values = found.pop(name)
+            places = np.concatenate(of_rows).astype(np.int64, copy=False)
+            joined[name] = (places, np.concatenate(of_values).astype(dtype, copy=False))
         return joined
 
     def __len__(self) -> int:
@@ -504,7 +544,7 @@ class Table:
             "source": pd.Categorical.from_codes(self.source.astype(np.int8), categories=pd.Index(SOURCES)),
             "member": words(self.member, self.members),
             "line": self.line.astype(np.int64),
-            "span": self.span.astype(np.int64),
+            "span": np.where((more := self.numbers(SPAN)) == NONE, 0, more) + 1,
             "stamp": numbers(self.stamp),
             "device": words(self.device, self.devices),
             "session": words(self.session, self.sessions),
@@ -534,10 +574,17 @@ class TableBuilder:
         self._texts += [event.text for event in events]
         self.add_rows(source, member, rows_of_events(events, self.vocabulary))
 
-    def add_rows(self, source: str, member: str, rows: Rows, *, lines: int = 0, mapped: Mapped | None = None) -> None:
-        """Take rows of one member, for good; see :class:`Part`."""
-        number = self._members.setdefault(member, len(self._members))
-        self._parts.append(Part(SOURCES.index(source), number, rows, lines, mapped))
+    def add_rows(self, source: str, member: str, rows: Rows, *, lines: int = 0) -> None:
+        """Take rows of one member, for good; ``lines``: those before the ones that the rows count from 1."""
+        self.add_part(OwnPart(SOURCES.index(source), self.number(member), rows, lines))
+
+    def add_part(self, part: Part) -> None:
+        """Take a part whose codes are of this builder's vocabulary."""
+        self._parts.append(part)
+
+    def number(self, member: str) -> int:
+        """Give a member's number in parts."""
+        return self._members.setdefault(member, len(self._members))
 
     def table(self, texts: Texts | None = None) -> Table:
         """Make the event table; without ``texts`` those of the events are kept."""
@@ -560,16 +607,15 @@ def rows_of_events(events: Sequence[Event], vocabulary: Vocabulary) -> Rows:
                 said.append(str(value))
             places.append(row)
         shapes.append(vocabulary.shape(Shape(event.kind, event.level, own=frozenset(borne))))
+    if longer := [(row, event.span - 1) for row, event in enumerate(events) if event.span > 1]:
+        numbers[SPAN] = ([row for row, _ in longer], [more for _, more in longer])
     devices, sessions = vocabulary.devices, vocabulary.sessions
     columns: Mapping[str, Sequence[int]] = {
         "shape": shapes,
         "line": [event.line for event in events],
-        "span": [event.span for event in events],
         "stamp": [NONE if event.stamp is None else event.stamp for event in events],
         "device": [-1 if event.device is None else devices.code(event.device) for event in events],
         "session": [-1 if event.session is None else sessions.code(event.session) for event in events],
-        "offset": [0] * len(events),
-        "length": [0] * len(events),
     }
     dense = {name: np.array(columns[name], dtype=dtype) for name, dtype in DENSE.items()}
     return Rows(

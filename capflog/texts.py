@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from capflog.bundle import Damage, Damaged, Refused, open_bundle
-from capflog.parsing import decode, plain
+from capflog.parsing import decode
+from capflog.stretches import stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,40 +37,40 @@ class BundleTexts:
             if isinstance(item, Refused | Damage) or item.name not in by_member:
                 continue
             wanted = by_member.pop(item.name)
-            yield from _lines(item, wanted.tolist(), table.offset[wanted].tolist(), table.length[wanted].tolist())
+            yield from _lines(item, wanted.tolist(), table.line[wanted].tolist())
             if not by_member:
                 return
         for left in by_member.values():
             yield from ((row, GONE) for row in left.tolist())
 
 
-def _lines(member: Member, rows: list[int], offsets: list[int], lengths: list[int]) -> Iterator[tuple[int, str]]:
-    """Read lines at offsets, which rise, of a member."""
-    at, number = 0, 0
-    held = b""
-    begin = 0
-    try:
-        for piece in plain(member.chunks()):
-            if begin + len(held) + len(piece) <= offsets[number]:
-                begin += len(held) + len(piece)
-                held = b""
-                continue
-            held = held + piece if held else piece
-            while number < len(rows) and offsets[number] + lengths[number] <= begin + len(held):
-                at = offsets[number] - begin
-                yield rows[number], decode(held[at : at + lengths[number]])
-                number += 1
-            if number == len(rows):
+def _lines(member: Member, rows: list[int], numbers: list[int]) -> Iterator[tuple[int, str]]:
+    """Read lines of a member by their numbers, which rise."""
+    place, passed = 0, 0
+    for block in stream_of(_undamaged(member)).until(float("inf")):
+        count = block.count(b"\n")
+        last = passed + count + (not block.endswith(b"\n"))
+        if numbers[place] <= last:
+            ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _LINE_END)
+            while place < len(rows) and numbers[place] <= last:
+                own = numbers[place] - passed - 1
+                begin = int(ends[own - 1]) + 1 if own else 0
+                stop = int(ends[own]) if own < count else len(block)
+                yield rows[place], decode(block[begin:stop].rstrip(b"\r"))
+                place += 1
+            if place == len(rows):
                 return
-            keep = max(offsets[number] - begin, 0)
-            begin += min(keep, len(held))
-            held = held[keep:]
-    except Damaged:
-        # What was read before the damage has been read again.
-        pass
-    while number < len(rows):
-        yield rows[number], GONE
-        number += 1
+        passed = last
+    yield from ((row, GONE) for row in rows[place:])
+
+
+def _undamaged(member: Member) -> Iterator[bytes]:
+    """Give a member's bytes up to where it is damaged, as they were read the first time."""
+    with suppress(Damaged):
+        yield from member.chunks()
+
+
+_LINE_END = 10
 
 
 class KeptTexts:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from capflog.analysis import Analysis, analyze_reading
 from capflog.bundle import Damage, Damaged, Refused, name_of, open_bundle
 from capflog.dates import Dated
@@ -12,7 +14,7 @@ from capflog.model import Member, Status
 from capflog.parsing import parse
 from capflog.reading import Reading
 from capflog.reports import json as json_report
-from capflog.table import Part, Rows, Table, TableBuilder, Vocabulary
+from capflog.table import SPAN, OwnPart, Rows, Table, TableBuilder, Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -67,11 +69,11 @@ def document(analysis: Analysis) -> str:
 
 def told(parts: Sequence[tuple[Rows, int]], vocabulary: Vocabulary) -> list[tuple[Any, ...]]:
     """Say all that rows say, with the lines before each part of them, but where their lines stand."""
-    table = Table([Part(0, 0, rows, lines) for rows, lines in parts], ["log"], vocabulary, _NoTexts())
+    table = Table([OwnPart(0, 0, rows, lines) for rows, lines in parts], ["log"], vocabulary, _NoTexts())
     return [
         (
             int(table.line[row]),
-            int(table.span[row]),
+            int(max(table.numbers(SPAN, np.array([row]))[0], 0)),
             table.kind_of(row),
             int(table.stamp[row]),
             *(table.word(name, row) for name in ("device", "session", "level")),

@@ -287,7 +287,8 @@ def in_turns(parser: Parser, data: bytes, stripe: int, readers: int) -> Outcome:
         stream = LineStream([data[at : at + 40] for at in range(0, len(data), 40)])
         stretches += list(read_stretches(stream, book, guess, partial(next, claims), stripe=stripe))
     whole = joined(stretches)
-    rows = told([(part, lines) for _, part, lines in whole.parts], book.vocabulary)
+    parts = [(s.rows.after(skipped), lines) for s, skipped, lines in whole.parts if s.rows is not None]
+    rows = told(parts, book.vocabulary)
     return Outcome(rows, whole.lines, whole.quiet, whole.unparsed, whole.unknown)
 
 
@@ -330,10 +331,10 @@ def test_the_report_is_that_of_the_plain_path(bundle: Path) -> None:
 #: In a process of its own: a process with threads, as pytest may have them, is not to be forked.
 _IN_PROCESSES = """
 import json, sys
-from capflog import reading, stretches
+from capflog import reading, stretches, workers
 from capflog.analysis import analyze
 from capflog.reports import json as json_report
-for module in (reading, stretches):
+for module in (workers, stretches):
     module.STRIPED_FROM = 3_000
 stretches.STRIPE = 3_000
 stretches.read_stretches.__kwdefaults__["stripe"] = 3_000

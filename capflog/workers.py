@@ -1,0 +1,347 @@
+"""Several processes that read a bundle together: each walks all of it and takes what nobody has taken.
+
+A process keeps the rows that it made until all have come to the end; then the parent says what becomes of them, and has
+them written, column by column, to where they belong in the table: memory is touched once.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import warnings
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from capflog.bundle import BundleError, Damage, Refused, open_bundle
+from capflog.dates import Dated
+from capflog.parsing import parsers
+from capflog.reading import Gathered, Reading, Scanned, keep_memory, once, scan
+from capflog.stretches import STRIPED_FROM, Books, Stretch
+from capflog.table import Rows, Vocabulary, dense_types
+from capflog.texts import BundleTexts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from multiprocessing.sharedctypes import SynchronizedArray
+
+    from capflog.progress import Progress
+    from capflog.scanning import Scanner
+    from capflog.table import Mapped, Packed
+
+#: How many members can be shared out; what stands behind them the first process reads.
+_SHARED_MEMBERS = 1 << 18
+
+#: How often progress is told. (s)
+_TICK = 0.1
+
+
+class ReadingError(Exception):
+    """Reading has come to an end that it should not have; its text is one line for the user."""
+
+
+@dataclass(slots=True)
+class _Received:
+    """What one process has sent."""
+
+    connection: Connection
+    members: list[tuple[int, str, Dated, Scanned]] = field(default_factory=list)
+    items: list[tuple[int, Refused | Damage]] = field(default_factory=list)
+    vocabulary: Packed | None = None
+
+
+class Workers:
+    """The processes that read a bundle together."""
+
+    def __init__(self, paths: Sequence[str], count: int, *, learning: bool) -> None:
+        self._paths = paths
+        self._learning = learning
+        self._count = count
+        # What is loaded by now, the children have; and no thread is about.
+        self._context = multiprocessing.get_context("fork")
+        self._claims: SynchronizedArray[int] = self._context.Array("i", _SHARED_MEMBERS)
+        self._done = self._context.RawArray("q", count)
+
+    def read(self, progress: Progress, total: int | None) -> Reading:
+        """Have the bundle read and put together what comes."""
+        parsers()
+        processes = []
+        received: list[_Received] = []
+        try:
+            for number in range(self._count):
+                ours, theirs = self._context.Pipe()
+                process = self._context.Process(target=self._work, args=(number, theirs), daemon=True)
+                with _deaf(), warnings.catch_warnings():
+                    # numpy's own threads, which have nothing to do before any of it is asked, make newer Pythons warn.
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    process.start()
+                theirs.close()
+                processes.append(process)
+                received.append(_Received(ours))
+            self._receive(received, progress, total)
+            return self._together(received)
+        finally:
+            for process in processes:
+                if process.is_alive():
+                    process.kill()
+            for process in processes:
+                process.join()
+            for one in received:
+                one.connection.close()
+
+    def _receive(self, received: Sequence[_Received], progress: Progress, total: int | None) -> None:
+        waiting = {one.connection: one for one in received}
+        while waiting:
+            for ready in wait(list(waiting), _TICK):
+                assert isinstance(ready, Connection)
+                kind, *what = _get(ready)
+                if kind == "member":
+                    number, name, dated, scanned = what
+                    waiting[ready].members.append((number, name, dated, scanned))
+                elif kind == "item":
+                    waiting[ready].items.append((what[0], what[1]))
+                elif kind == "end":
+                    waiting[ready].vocabulary = what[0]
+                    del waiting[ready]
+                elif kind == "bundle":
+                    raise BundleError(what[0])
+                else:
+                    raise what[0]
+            progress.reading(sum(self._done), total)
+
+    def _together(self, received: Sequence[_Received]) -> Reading:
+        where: dict[int, Connection] = {}
+        gathered = Gathered(paths=self._paths, part_of=partial(_AwayPart.of, where))
+        vocabulary = gathered.builder.vocabulary
+        maps = [vocabulary.absorb(one.vocabulary) for one in received if one.vocabulary is not None]
+        types = dense_types(vocabulary)
+        by_place: dict[int, tuple[str, Dated, list[Scanned]]] = {}
+        for one, mapped in zip(received, maps, strict=True):
+            _put(one.connection, ("map", mapped, types))
+            for place, name, dated, scanned in one.members:
+                where |= {id(stretch): one.connection for stretch in scanned.stretches}
+                by_place.setdefault(place, (name, dated, []))[2].append(scanned)
+        items = {place: item for one in received for place, item in one.items}
+        for place in sorted({*by_place, *items}):
+            if place in items:
+                gathered.refused(items[place])
+            if place in by_place:
+                name, dated, parts = by_place[place]
+                gathered.member(name, dated, _merged(parts))
+        return gathered.reading(BundleTexts(self._paths))
+
+    # ---- in a child -------------------------------------------------------------------------------------------------
+
+    def _work(self, number: int, connection: Connection) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        keep_memory()
+        try:
+            _serve(connection, self._walk(number, connection))
+        except (BrokenPipeError, ReadingError):
+            # The parent has gone, or has what it wants.
+            pass
+        except BundleError as error:
+            with suppress(OSError):
+                _put(connection, ("bundle", str(error)))
+        except BaseException as error:  # noqa: BLE001  (whatever it is: the parent raises it)
+            with suppress(OSError):
+                _put(connection, ("error", _sendable(error)))
+        finally:
+            connection.close()
+            # Nothing of the parent's (its buffers, its locks) is the child's to tidy up.
+            os._exit(0)
+
+    def _walk(self, number: int, connection: Connection) -> list[Rows]:
+        vocabulary = Vocabulary()
+        books = Books(vocabulary)
+        kept: list[Rows] = []
+        done = 0
+
+        def watch(_scanner: Scanner, block: bytes) -> None:
+            nonlocal done
+            done += len(block)
+            self._done[number] = done
+
+        for place, item in enumerate(open_bundle(self._paths, None)):
+            if isinstance(item, Refused | Damage):
+                if number == 0:
+                    _put(connection, ("item", place, item))
+                continue
+            striped = item.size is not None and item.size >= STRIPED_FROM and place < _SHARED_MEMBERS
+            if not striped and not self._takes(place, number):
+                continue
+            claim = partial(self._claim, place) if striped else once()
+            scanned = scan(item, books, claim, striped=striped, learning=self._learning, watch=watch)
+            for at, stretch in enumerate(scanned.stretches):
+                assert stretch.rows is not None
+                kept.append(stretch.rows)
+                scanned.stretches[at] = replace(stretch, rows=None, away=(len(kept) - 1, len(stretch.rows)))
+            dated = Dated(item.modified, item.modified_is_local)
+            _put(connection, ("member", place, item.name, dated, scanned))
+        _put(connection, ("end", vocabulary.packed()))
+        return kept
+
+    def _takes(self, place: int, number: int) -> bool:
+        return self._claim(place) == 0 if place < _SHARED_MEMBERS else number == 0
+
+    def _claim(self, place: int) -> int:
+        with self._claims.get_lock():
+            claimed: int = self._claims[place]
+            self._claims[place] = claimed + 1
+        return claimed
+
+
+def _serve(connection: Connection, kept: list[Rows]) -> None:
+    """Do with the rows as the parent says, until it says no more."""
+    mapped: Mapped | None = None
+    types: dict[str, np.dtype[Any]] = {}
+    while True:
+        kind, *what = _get(connection)
+        if kind == "map":
+            mapped, types = what
+            continue
+        number, skipped, *rest = what
+        rows = kept[number].after(skipped) if skipped else kept[number]
+        assert mapped is not None
+        if kind == "count":
+            _put(connection, (len(rows),))
+        elif kind == "column":
+            name, lines = rest
+            own = getattr(rows, name)
+            column = (own + np.int32(lines) if name == "line" else mapped.dense(name, own)).astype(
+                types[name], copy=False
+            )
+            _write(connection, _bytes_of(np.ascontiguousarray(column)))
+        else:
+            found = getattr(rows, rest[0])
+            if rest[0] == "words":
+                found = {name: (places, mapped.words[name][codes]) for name, (places, codes) in found.items()}
+            _put(connection, (found,))
+
+
+@dataclass(slots=True)
+class _AwayPart:
+    """Rows of a process: see :class:`capflog.table.Part`."""
+
+    source: int
+    member: int
+    count: int
+    connection: Connection
+    number: int
+    skipped: int
+    lines: int
+
+    @classmethod
+    def of(
+        cls, where: dict[int, Connection], source: int, member: int, stretch: Stretch, skipped: int, lines: int
+    ) -> _AwayPart:
+        """Make a part of a stretch; ``skipped``: its lines that do not count; ``lines``: those before it."""
+        connection = where[id(stretch)]
+        assert stretch.away is not None
+        number, count = stretch.away
+        if skipped:
+            _put(connection, ("count", number, skipped))
+            (count,) = _get(connection)
+        return cls(source, member, count, connection, number, skipped, lines)
+
+    def give(self, name: str, column: np.ndarray) -> None:
+        """Have a column written to where it belongs."""
+        _put(self.connection, ("column", self.number, self.skipped, name, self.lines))
+        if self.count:
+            _read(self.connection, _bytes_of(column))
+
+    def values(self, which: Literal["numbers", "words"]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Have what differs from line to line sent."""
+        _put(self.connection, ("values", self.number, self.skipped, which))
+        found: dict[str, tuple[np.ndarray, np.ndarray]] = _get(self.connection)[0]
+        return found
+
+
+def _merged(parts: Sequence[Scanned]) -> Scanned:
+    """Put together what several processes read of one member."""
+    first = parts[0]
+    return replace(
+        first,
+        damage=next((part.damage for part in parts if part.damage), None),
+        stretches=[stretch for part in parts for stretch in part.stretches],
+        lines=max(part.lines for part in parts),
+    )
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ignore Ctrl-C for a moment: a process that is begun in it never hears it, and leaves it to its parent."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# ---- messages --------------------------------------------------------------------------------------------------------
+
+
+def _sendable(error: BaseException) -> BaseException:
+    """Give an exception that can be sent, for one that may not be."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  (what was pickled here, a line ago)
+    except Exception:  # noqa: BLE001  (whatever its class makes of it)
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _put(connection: Connection, message: tuple[object, ...]) -> None:
+    """Send a message; arrays go as they are, without being written into one more buffer."""
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    connection.send_bytes(len(buffers).to_bytes(4, "little") + data)
+    for buffer in buffers:
+        view = buffer.raw()
+        connection.send_bytes(len(view).to_bytes(8, "little"))
+        _write(connection, view)
+
+
+def _get(connection: Connection) -> tuple[Any, ...]:
+    """Receive a message; raises ReadingError where the other side has gone."""
+    try:
+        data = connection.recv_bytes()
+        buffers = []
+        for _ in range(int.from_bytes(data[:4], "little")):
+            buffer = np.empty(int.from_bytes(connection.recv_bytes(), "little"), dtype=np.uint8)
+            _read(connection, _bytes_of(buffer))
+            buffers.append(buffer)
+    except (EOFError, ConnectionError):
+        raise ReadingError("a process that read the bundle has ended before its time") from None
+    message: tuple[Any, ...] = pickle.loads(memoryview(data)[4:], buffers=buffers)  # noqa: S301  (our own process's)
+    return message
+
+
+def _bytes_of(array: np.ndarray) -> memoryview:
+    return array.view(np.uint8).data.cast("B")
+
+
+def _write(connection: Connection, view: memoryview) -> None:
+    """Write bytes as they are."""
+    done = 0
+    while done < len(view):
+        done += os.write(connection.fileno(), view[done:])
+
+
+def _read(connection: Connection, view: memoryview) -> None:
+    """Read so many bytes to where they belong."""
+    done = 0
+    while done < len(view):
+        count = os.readv(connection.fileno(), [view[done:]])
+        if not count:
+            raise ReadingError("a process that read the bundle has ended before its time")
+        done += count
