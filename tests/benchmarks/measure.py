@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 #: Memory that is allowed for, in bytes: at rest, and for each event.
 MEMORY, MEMORY_OF_EVENT = 400_000_000, 150
 
+#: A program that takes so many times as long as the floor runs in so many rounds and no more.
+SLOW, SLOW_ROUNDS = 4, 2
+
 #: What a search would have to look for to see what capflog does.
 LITERALS = (
     "CA Mode is", "enrollCertUsingEST", "read_csr()", "Enrollment rv", "Online Cert Signing", "write_binary_file",
@@ -159,7 +162,7 @@ def rounds(contestants: Sequence[Contestant], count: int, home: str) -> None:
     for number in range(count + 1):
         turn = number % len(present)
         for contestant in present[turn:] + present[:turn]:
-            if contestant.failure is not None:
+            if contestant.failure is not None or (number > SLOW_ROUNDS and _slow(contestant, present)):
                 continue
             environment = {"HOME": home} if contestant.needs else None
             done = run(contestant.command, watched=number == 0, environment=environment)
@@ -168,6 +171,14 @@ def rounds(contestants: Sequence[Contestant], count: int, home: str) -> None:
             else:
                 contestant.runs.append(done)
             _tell(f"  {'watched' if number == 0 else f'round {number}'}: {contestant.name}: {done.wall:.2f} s")
+
+
+def _slow(contestant: Contestant, beside: Sequence[Contestant]) -> bool:
+    """Tell whether a program is so slow that a few rounds say enough of it."""
+    floor = next((c for c in beside if c.name == FLOOR), None)
+    if contestant.name in (FLOOR, CAPFLOG, CAPFLOG_FOLDER) or floor is None:
+        return False
+    return bool(contestant.watched and floor.watched and contestant.watched.wall > SLOW * floor.watched.wall)
 
 
 def _tell(text: str) -> None:
@@ -179,7 +190,8 @@ def ratio(contestant: Contestant, to: Contestant) -> float | None:
     """Give the median of the ratios within each round; None: one of them has no result."""
     if contestant.failure or to.failure or not contestant.runs or not to.runs:
         return None
-    return median(a.wall / b.wall for a, b in zip(contestant.runs, to.runs, strict=True))
+    # One that was slow has run in the first rounds alone.
+    return median(a.wall / b.wall for a, b in zip(contestant.runs, to.runs, strict=False))
 
 
 # ---- bundles -------------------------------------------------------------------------------------------------------
@@ -354,7 +366,8 @@ IIS. *day* has 10,000 enrollments a GB among the chatter of a site, *storm* 100,
 reads the same bundle once, in turns; times are of the whole process from its start, with its output thrown away. The
 ratios are medians of those within a round: "x floor" to `unzip -p BUNDLE | wc -l`, "x capflog" to capflog on the same
 input, zip or folder. MB/s are of the text read; files lie in the page cache. Peak memory is the sum over all processes
-of a run, shared pages counted once, looked at every 50 ms in a round of its own that is not timed."""
+of a run, shared pages counted once, looked at every 50 ms in a round of its own that is not timed. A program that takes
+more than four times as long as the floor runs in two rounds only."""
 
 
 def page(command: str, sections: Sequence[str], contestants: Sequence[Contestant]) -> str:
