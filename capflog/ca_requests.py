@@ -70,7 +70,7 @@ def ca_requests(columns: Columns) -> Requests:
         columns.time[rows],
         columns.earliest[rows],
         columns.latest[rows],
-        columns.marks[rows] & STEP,
+        columns.marks(rows) & STEP,
         table.numbers("status", rows),
         table.codes("client", rows)[0],
     )
@@ -161,7 +161,7 @@ def join_ca(
         elif (
             not len(common)
             and any(requests.step[k] in (_FORM, _POST, _CERTIFICATE) for k in chain)
-            and not (others and inside(int(requests.time[chain[0]]), covered))
+            and not (others and inside(requests.time[chain[:1]], covered)[0])
         ):
             # It is of an enrollment: it opens the form, or goes beyond it.
             stories.append(_from_ca(requests, chain))
@@ -183,6 +183,14 @@ class _UnderWay:
         self._form = requests.step == _FORM
         # From the first to the last moment of either.
         self._first = np.minimum(self._begin, self._end + 1)
+        # Then a call was under way, or was or was just over, exactly where the one span or the other meets a request's.
+        self._in_turn = bool(
+            (self._begin <= self._end).all()
+            and (self._end <= self._until).all()
+            and (self._low <= self._high).all()
+            and (self._low[1:] >= self._low[:-1]).all()
+            and (self._high[1:] >= self._high[:-1]).all()
+        )
 
     def _fits(self, asked: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tell of each request and enrollment whether it was called for, and whether it was or was just over."""
@@ -193,6 +201,30 @@ class _UnderWay:
 
     def fitting(self) -> tuple[np.ndarray, _Open]:
         """Give each request's one enrollment (-1: none or several fit), and the requests that are open."""
+        return self._counted() if self._in_turn else self._compared()
+
+    def _counted(self) -> tuple[np.ndarray, _Open]:
+        """Do so by counting: those that a request fits have begun, less those that were over."""
+        by_begin, by_end = np.argsort(self._begin, kind="stable"), np.argsort(self._end, kind="stable")
+        begin, until = self._begin[by_begin], np.sort(self._until)
+        begun = np.searchsorted(begin, self._high, side="right")
+        ended = np.searchsorted(self._end[by_end], self._low)
+        fits = begun - np.searchsorted(until, self._low)
+        sure = (fits == 1) & (begun - ended == 1)
+        # The sum of the numbers of those that were called for is the number of the one.
+        up_to_begin, up_to_end = (np.concatenate([[0], np.cumsum(order)]) for order in (by_begin, by_end))
+        owner = np.full(len(sure), -1, dtype=np.int32)
+        owner[sure] = up_to_begin[begun[sure]] - up_to_end[ended[sure]]
+        places = np.flatnonzero(~sure)
+        # What fits one and an earlier one fits those between them, too.
+        linked = np.full(len(places), -1, dtype=np.int64)
+        reach = np.concatenate([[NONE], np.maximum.accumulate(self._until[by_begin])])
+        both = reach[begun[places[:-1]]] >= self._low[places[1:]]
+        linked[1:][both] = np.flatnonzero(both)
+        return owner, _Open(places, linked, fits[places] > 0)
+
+    def _compared(self) -> tuple[np.ndarray, _Open]:
+        """Do so by comparing each with those around it."""
         owner = np.full(len(self._low), -1, dtype=np.int32)
         last = np.full(self._count, -1, dtype=np.int32)
         places, linked, choice = [NO_ROWS], [NO_ROWS], [NO_ROWS != 0]
@@ -223,6 +255,9 @@ class _UnderWay:
         high = np.minimum.reduceat(self._high[every], bounds[:-1])
         # CES does not begin only after CAPF gave up, if there is a call that it may have begun for.
         begins = np.logical_or.reduceat(self._form[every], bounds[:-1])
+        if self._in_turn:
+            yield from self._common(low, high, begins)
+            return
         for lo, hi, near in pieces(low, high, self._first, self._until):
             called, either = self._fits(every[bounds[lo] : bounds[hi]], near)
             cuts = bounds[lo:hi] - bounds[lo]
@@ -230,6 +265,15 @@ class _UnderWay:
             prefer = begins[lo:hi] & called.any(axis=1)
             for common in np.where(prefer[:, None], called, either):
                 yield near[common]
+
+    def _common(self, low: np.ndarray, high: np.ndarray, begins: np.ndarray) -> Iterator[np.ndarray]:
+        order = np.argsort(self._begin, kind="stable")
+        end, until = self._end[order], self._until[order]
+        begun = np.searchsorted(self._begin[order], high, side="right")
+        ended = np.searchsorted(np.maximum.accumulate(until), low)
+        for since, lo, hi, prefer in zip(low.tolist(), ended.tolist(), begun.tolist(), begins.tolist(), strict=True):
+            called = order[lo:hi][end[lo:hi] >= since] if prefer else NO_ROWS
+            yield called if len(called) else order[lo:hi][until[lo:hi] >= since]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ the order of the steps. What stays open is put to none: a wrong line in a phone'
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from capflog.exchanges import UNSET_STATUS, find_exchanges, pair_up
 from capflog.owners import TOLD_BY_STATUS, find_owners
 from capflog.sequence import Given, put_in_order
 from capflog.steps import Columns, is_fault, of_kinds
-from capflog.story import NONE_LIKELY, SLACK_MS, Outcome, Story, inside
+from capflog.story import NONE_LIKELY, NO_ROWS, SLACK_MS, Outcome, Story, inside
 from capflog.table import NONE
 
 if TYPE_CHECKING:
@@ -80,11 +81,16 @@ def _from_capf(columns: Columns, trace: Trace, attempts: Sequence[Attempt]) -> l
     seen = call >= 0
     seen[of_kinds(columns, first, {"est.enroll.mode"})] = True
     times = [columns.time[rows].tolist() for rows in (first, np.where(call < 0, first, call), result)]
+    sizes = [len(attempt.positions) for attempt in attempts]
+    every = trace.rows[np.concatenate([NO_ROWS, *(attempt.positions for attempt in attempts)])]
+    ends = list(accumulate(sizes))
     stories: list[Story] = []
-    for attempt, started, begin, answered, seen_from_start in zip(attempts, *times, seen.tolist(), strict=True):
-        rows = trace.rows[attempt.positions]
-        places = attempt.likely
-        likely = frozenset(trace.rows[np.array(list(places))].tolist()) if places else NONE_LIKELY
+    for attempt, started, begin, answered, seen_from_start, size, stop in zip(
+        attempts, *times, seen.tolist(), sizes, ends, strict=True
+    ):
+        rows = every[stop - size : stop]
+        unsure = attempt.unsure
+        likely = frozenset(trace.rows[unsure].tolist()) if len(unsure) else NONE_LIKELY
         if attempt.result is None:
             last = int(columns.time[rows].max())
             story = Story(attempt.device, begin, last, None, "incomplete", None, None, started, None, rows, likely)
@@ -137,17 +143,19 @@ def _join_ces(
     for ends in (pairs.first, pairs.last):
         owner[ends], unsure[ends] = owners, likely
     nobodys = np.flatnonzero(owners < 0)
-    for first, last in zip(pairs.first[nobodys].tolist(), pairs.last[nobodys].tolist(), strict=True):
-        known = inside(int(exchanges.begin[first]), covered)
-        if known and not exchanges.serious[last]:
-            continue
-        rows = exchanges.rows_of(first)
-        if first != last:
-            rows = np.concatenate([rows, exchanges.rows_of(last)])
-        if known:
-            strays.append(rows)
+    firsts, lasts = pairs.first[nobodys], pairs.last[nobodys]
+    known = inside(exchanges.begin[firsts], covered)
+    told = np.flatnonzero(~known | exchanges.serious[lasts])
+    rows, bounds = exchanges.rows, exchanges.bounds
+    spans = (bounds[firsts], bounds[firsts + 1], bounds[lasts], bounds[lasts + 1])
+    for first, last, stray, lo, hi, low, high in zip(
+        *(column[told].tolist() for column in (firsts, lasts, known, *spans)), strict=True
+    ):
+        mine = rows[lo:hi] if first == last else np.concatenate([rows[lo:hi], rows[low:high]])
+        if stray:
+            strays.append(mine)
         else:
-            stories.append(_from_ces(exchanges, first, last, rows))
+            stories.append(_from_ces(exchanges, first, last, mine))
     sizes = np.diff(exchanges.bounds)
     given = Given.of(np.repeat(owner, sizes), exchanges.rows, np.repeat(unsure, sizes))
     return given, strays, bool(len(pairs.first))

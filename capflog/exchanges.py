@@ -162,17 +162,26 @@ def pair_up(exchanges: Exchanges) -> tuple[Pairs, list[int]]:
             waiting.setdefault(client, _Waiting()).add(place, begin)
             alone[place] = None
             continue
-        # Without a client's address it may be anybody's.
-        queues = waiting.values() if client < 0 else [waiting[c] for c in (client, -1) if c in waiting]
-        near = [queue for queue in queues if queue.since(begin - CHAIN_GAP_MS)]
+        since = begin - CHAIN_GAP_MS
+        if client < 0:
+            # Without a client's address it may be anybody's.
+            near = [queue for queue in waiting.values() if queue.since(since)]
+        else:
+            own, anybodys = waiting.get(client), waiting.get(-1)
+            near = [own] if own is not None and own.since(since) else []
+            if anybodys is not None and anybodys.since(since):
+                near.append(anybodys)
         if not near:
             pairs.append((place, place))
             continue
-        latest = max(near, key=_Waiting.latest)
+        latest = near[0] if len(near) == 1 else max(near, key=_Waiting.latest)
         # libEST's client comes again at once: of challenges that are well apart the last one is meant.
         since = begins[latest.latest()] - 2 * SLACK_MS
-        if sum(queue.count(since) for queue in near) > 1:
-            unclear |= dict.fromkeys(sorted(challenge for queue in near for challenge in queue.confuse(since)))
+        if sum([queue.count(since) for queue in near]) > 1:
+            confused = [challenge for queue in near for challenge in queue.confuse(since)]
+            if len(near) > 1:
+                confused.sort()
+            unclear.update(dict.fromkeys(confused))
             pairs.append((place, place))
         else:
             challenge = latest.take()

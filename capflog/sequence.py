@@ -161,7 +161,7 @@ def _progress(columns: Columns, number: np.ndarray, rows: np.ndarray, source: np
     """Tell how far each log has come with its enrollment at each row, as twice the step's place; CES tells of a step
     after the CA.
     """
-    marks = columns.marks[rows]
+    marks = columns.marks(rows)
     step = (marks & STEP).astype(np.int64)
     log = number * len(SOURCES) + source
     opened = _highest(log, (step == _FORM).astype(np.int64), 2) > 0

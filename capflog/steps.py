@@ -121,10 +121,6 @@ STEP_NAMES: tuple[str | None, ...] = (None, *STEPS, "chain")
 
 _PLACE = {name: place for place, name in enumerate(STEP_NAMES)}
 
-#: So many rows are marked at once, so that what is needed for it stays small beside the table.
-_PIECE = 1 << 20
-
-
 class Named:
     """A column of numbers seen as the words that they stand for, row by row."""
 
@@ -202,21 +198,32 @@ class Columns:
         received[(received < FIRST_MS) | (received >= LAST_MS)] = NONE
         return np.where(self.table.stamp[rows] != NONE, self.time[rows], received)
 
-    @cached_property
-    def marks(self) -> np.ndarray:
-        """What each row shows, as a byte of the bits above: its kind tells it, or for a few kinds its own values."""
-        kinds = self.table.kind
-        of_kind = np.array([*map(_mark_of_kind, self.table.kinds), 0], dtype=np.uint8)
-        marks = np.empty(len(kinds), dtype=np.uint8)
-        for begin in range(0, len(kinds), _PIECE):
-            piece = of_kind[kinds[begin : begin + _PIECE]]
-            own = np.flatnonzero(piece & _OWN)
-            kinds_of_own = kinds[begin + own]
-            for kind in np.unique(kinds_of_own).tolist():
-                at = own[kinds_of_own == kind]
-                piece[at] = _READ[self.table.kinds[kind]](self, begin + at)
-            marks[begin : begin + _PIECE] = piece
+    def marks(self, rows: np.ndarray) -> np.ndarray:
+        """Tell what rows show, as a byte of the bits above: their kinds tell it, or for a few kinds their own values."""
+        kinds = self.table.kind[rows]
+        marks = self._mark_of_kind[kinds]
+        own = np.flatnonzero(marks & _OWN)
+        if len(own):
+            kinds = kinds[own]
+            for kind in codes_in(kinds, len(self.table.kinds)):
+                at = own[kinds == kind]
+                marks[at] = _READ[self.table.kinds[kind]](self, rows[at])
         return marks
+
+    @cached_property
+    def _mark_of_kind(self) -> np.ndarray:
+        return np.array([*map(_mark_of_kind, self.table.kinds), 0], dtype=np.uint8)
+
+
+def codes_in(codes: np.ndarray, count: int) -> list[int]:
+    """List the codes that there are, of those from 0 to below ``count`` or -1, which is given as ``count``."""
+    if len(codes) < count:
+        found = {count if code < 0 else code for code in codes.tolist()}
+        return sorted(found)
+    there = np.zeros(count + 1, dtype=bool)
+    there[codes] = True
+    listed: list[int] = np.flatnonzero(there).tolist()
+    return listed
 
 
 def _mark_of_kind(kind: str) -> int:
@@ -230,10 +237,8 @@ def by_words(columns: Columns, name: str, rows: np.ndarray, say: Callable[[str |
     """Say a number of the word that each of the rows bears, or of None; each word is asked about once."""
     codes, words = columns.table.codes(name, rows)
     # Where a row bears no word its code is -1: the last place.
-    told = np.zeros(len(words) + 1, dtype=np.int64)
-    used = np.zeros(len(words) + 1, dtype=bool)
-    used[codes] = True
-    for code in np.flatnonzero(used).tolist():
+    told = np.zeros(len(words) + 1, dtype=np.uint8)
+    for code in codes_in(codes, len(words)):
         told[code] = say(words[code] if code < len(words) else None)
     found: np.ndarray = told[codes]
     return found
@@ -314,14 +319,18 @@ _READ: dict[str, Callable[[Columns, np.ndarray], np.ndarray]] = {
 }
 
 
+def _mark(columns: Columns, row: int) -> int:
+    return int(columns.marks(np.array([row], dtype=np.int64))[0])
+
+
 def step_of(columns: Columns, row: int) -> str | None:
     """Name the step that a record shows to be done; "chain" is CES's own, at its start. None: it shows no step."""
-    return STEP_NAMES[int(columns.marks[row]) & STEP]
+    return STEP_NAMES[_mark(columns, row) & STEP]
 
 
 def is_fault(columns: Columns, row: int) -> bool:
     """Tell whether a record tells of a failure (IIS's first answer to a login, a 401 by itself, does not)."""
-    return bool(columns.marks[row] & FAULT)
+    return bool(_mark(columns, row) & FAULT)
 
 
 def steps_done(columns: Columns, rows: Iterable[int]) -> dict[int, str]:
@@ -330,7 +339,7 @@ def steps_done(columns: Columns, rows: Iterable[int]) -> dict[int, str]:
     A login after the form is the second one; each log counts for itself, since their clocks agree to a second at best.
     """
     every = rows_of(rows)
-    marks = columns.marks[every]
+    marks = columns.marks(every)
     steps = marks & STEP
     showing = np.flatnonzero((steps != 0) & (steps != CHAIN))
     every = every[showing]
@@ -350,7 +359,7 @@ def steps_done(columns: Columns, rows: Iterable[int]) -> dict[int, str]:
 
 def last_step(columns: Columns, shown: dict[int, str], *, issued: bool) -> str | None:
     """Name the last step in the protocol's order that succeeded; a session that ends without a certificate is none."""
-    undone = (columns.marks[rows_of(shown)] & UNDONE).tolist()
+    undone = (columns.marks(rows_of(shown)) & UNDONE).tolist()
     done = {step for step, failed in zip(shown.values(), undone, strict=True) if not failed}
     return next((step for step in (_BACKWARDS if issued else _BACKWARDS[_UNISSUED:]) if step in done), None)
 
