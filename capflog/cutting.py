@@ -295,23 +295,20 @@ class _Cutter:
         self._of_key = [-1] * len(file.at_work)
         self._key_until = file.at_work.tolist()
 
-    def _near(self, requests: list[int], row: int, passed: int) -> Iterator[int]:
-        """Yield those of the requests, the newest first, that libEST's line at ``row`` may be of and are not over."""
-        number, last, known = self.number, self._last, self.known
-        since = len(number) + passed - _AT_ONCE
+    def _kept(self, requests: list[int], since: int) -> list[int]:
+        """Leave out those that are over, or from before ``since``: no line will be put to them by being near."""
         if len(requests) > 4 * _AT_ONCE:
+            number, known = self.number, self.known
             requests[:] = [e for e in requests if number[e] >= since and not known[e] & _OVER]
-        for e in reversed(requests):
-            if number[e] >= since and row - last[e] < _NEAR_ROWS and not known[e] & _OVER:
-                yield e
+        return requests
 
     def _is_alone(self, request: int, row: int, passed: int) -> bool:
         """Tell whether of those that libEST has just begun the connection at ``row`` can be this one alone."""
-        if self.known[request] & (CONNECTED | _OVER):
-            return False
+        number, last, known = self.number, self._last, self.known
+        since = len(number) + passed - _AT_ONCE
         alone = False
-        for e in self._near(self._begun, row, passed):
-            if not self.known[e] & CONNECTED:
+        for e in reversed(self._kept(self._begun, since)):
+            if not known[e] & (_OVER | CONNECTED) and row - last[e] < _NEAR_ROWS and number[e] >= since:
                 if e != request:
                     return False
                 alone = True
@@ -319,13 +316,29 @@ class _Cutter:
 
     def _done_with(self, row: int, passed: int) -> int:
         """Give the one request for which CES has done its work at ``row``; -1: several, or none."""
+        number, last, known = self.number, self._last, self.known
+        since = len(number) + passed - _AT_ONCE
         found = -1
-        for e in self._near(self._at_work, row, passed):
-            if self._worked_until[e] < row:
+        for e in reversed(self._kept(self._at_work, since)):
+            if (
+                self._worked_until[e] < row
+                and not known[e] & _OVER
+                and row - last[e] < _NEAR_ROWS
+                and number[e] >= since
+            ):
                 if found >= 0:
                     return -1
                 found = e
         return found
+
+    def _is_unclear(self, row: int, passed: int) -> bool:
+        """Tell whether the answer at ``row`` may be that of a request that CES is at work for."""
+        number, last, known = self.number, self._last, self.known
+        since = len(number) + passed - _AT_ONCE
+        for e in reversed(self._kept(self._at_work, since)):
+            if not known[e] & _OVER and row - last[e] < _NEAR_ROWS and number[e] >= since:
+                return True
+        return False
 
     def cut(
         self, firsts: np.ndarray, lasts: np.ndarray, whats: np.ndarray, keys: np.ndarray, before: np.ndarray
@@ -395,7 +408,7 @@ class _Cutter:
                     else:
                         known[current] |= UNCLEAR
                 if bits & _ANSWER and not known[current] & (CONNECTED | ASKED):
-                    unclear = any(True for _ in self._near(self._at_work, row, passed))
+                    unclear = self._is_unclear(row, passed)
                     known[current] = known[current] & ~UNCLEAR | unclear * UNCLEAR
             owners.append(current)
             last[current] = until

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from capflog.starts import Start
 
 
+#: So many rows are gone through at once.
+_PIECE = 1 << 17
+
+
 @dataclass(slots=True)
 class Joined:
     """All enrollments with their rows, and what could be put to none."""
@@ -70,19 +74,19 @@ def join(
 def _from_capf(columns: Columns, trace: Trace, attempts: Sequence[Attempt]) -> list[Story]:
     """Make the enrollments of the attempts in CAPF's trace."""
 
-    def rows_at(places: list[int | None]) -> np.ndarray:
-        known = np.array([-1 if place is None else place for place in places], dtype=np.int64)
+    def rows_at(places: list[int]) -> np.ndarray:
+        known = np.array(places, dtype=np.int64)
         return np.where(known < 0, -1, trace.rows[known] if len(trace.rows) else -1)
 
-    first, call, result = (
-        rows_at([getattr(attempt, name) for attempt in attempts]) for name in ("first", "call", "result")
-    )
+    first = rows_at([attempt.first for attempt in attempts])
+    call = rows_at([-1 if attempt.call is None else attempt.call for attempt in attempts])
+    result = rows_at([-1 if attempt.result is None else attempt.result for attempt in attempts])
     errors = iter(columns.est_errors(result[result >= 0]))
     seen = call >= 0
     seen[of_kinds(columns, first, {"est.enroll.mode"})] = True
     times = [columns.time[rows].tolist() for rows in (first, np.where(call < 0, first, call), result)]
     sizes = [len(attempt.positions) for attempt in attempts]
-    every = trace.rows[np.concatenate([NO_ROWS, *(attempt.positions for attempt in attempts)])]
+    every = trace.rows[np.concatenate([attempt.positions for attempt in attempts])] if attempts else NO_ROWS
     ends = list(accumulate(sizes))
     stories: list[Story] = []
     for attempt, started, begin, answered, seen_from_start, size, stop in zip(
@@ -118,8 +122,11 @@ def _coverage(columns: Columns, trace: Trace) -> list[tuple[int, int]]:
     """Give the spans of time that CAPF's trace covers: an enrollment inside of them has a device."""
     if not len(trace.rows):
         return []
-    times = columns.time[trace.rows]
-    return [(int(times.min()) - SLACK_MS, int(times.max()) + SLACK_MS)]
+    first, last = np.iinfo(np.int64).max, NONE
+    for begin in range(0, len(trace.rows), _PIECE):
+        times = columns.time[trace.rows[begin : begin + _PIECE]]
+        first, last = min(first, int(times.min())), max(last, int(times.max()))
+    return [(first - SLACK_MS, last + SLACK_MS)]
 
 
 def _join_ces(

@@ -159,18 +159,15 @@ def pair_up(exchanges: Exchanges) -> tuple[Pairs, list[int]]:
         zip(begins, exchanges.client[order].tolist(), only_asked, strict=True)
     ):
         if asked:
-            waiting.setdefault(client, _Waiting()).add(place, begin)
+            queue = waiting.get(client)
+            if queue is None:
+                queue = waiting[client] = _Waiting()
+            queue.add(place, begin)
             alone[place] = None
             continue
-        since = begin - CHAIN_GAP_MS
-        if client < 0:
-            # Without a client's address it may be anybody's.
-            near = [queue for queue in waiting.values() if queue.since(since)]
-        else:
-            own, anybodys = waiting.get(client), waiting.get(-1)
-            near = [own] if own is not None and own.since(since) else []
-            if anybodys is not None and anybodys.since(since):
-                near.append(anybodys)
+        # Without a client's address it may be anybody's.
+        queues = waiting.values() if client < 0 else (waiting.get(client), waiting.get(-1))
+        near = [queue for queue in queues if queue is not None and queue.since(begin - CHAIN_GAP_MS)]
         if not near:
             pairs.append((place, place))
             continue
@@ -178,10 +175,9 @@ def pair_up(exchanges: Exchanges) -> tuple[Pairs, list[int]]:
         # libEST's client comes again at once: of challenges that are well apart the last one is meant.
         since = begins[latest.latest()] - 2 * SLACK_MS
         if sum([queue.count(since) for queue in near]) > 1:
-            confused = [challenge for queue in near for challenge in queue.confuse(since)]
-            if len(near) > 1:
-                confused.sort()
-            unclear.update(dict.fromkeys(confused))
+            confused = [challenge for queue in near for challenge in queue.confuse()]
+            if confused:
+                unclear.update(dict.fromkeys(sorted(confused)))
             pairs.append((place, place))
         else:
             challenge = latest.take()
@@ -196,12 +192,13 @@ def pair_up(exchanges: Exchanges) -> tuple[Pairs, list[int]]:
 class _Waiting:
     """Challenges of one client that nothing has followed yet, in the order of time, by their places in that order."""
 
-    __slots__ = ("_begins", "_confused", "_gone", "_places")
+    __slots__ = ("_begins", "_confused", "_first", "_gone", "_places")
 
     def __init__(self) -> None:
         self._places: list[int] = []
         self._begins: list[int] = []
         self._gone = 0
+        self._first = 0
         self._confused = (0, 0)
         """From which on, and up to which, they are known to be confused with others."""
 
@@ -228,13 +225,14 @@ class _Waiting:
 
     def count(self, begin: int) -> int:
         """Count those from ``begin`` on."""
-        return len(self._begins) - bisect_left(self._begins, begin, self._gone)
+        self._first = bisect_left(self._begins, begin, self._gone)
+        return len(self._begins) - self._first
 
-    def confuse(self, begin: int) -> list[int]:
-        """Note that nothing tells those from ``begin`` on apart; gives those of which that was not known."""
-        first, end = bisect_left(self._begins, begin, self._gone), len(self._begins)
+    def confuse(self) -> list[int]:
+        """Note that nothing tells those that were counted apart; gives those of which that was not known."""
+        first, end = self._first, len(self._begins)
         low, high = self._confused
-        if first == end:
+        if first == end or (low <= first and end <= high):
             return []
         if first > high:
             low = high = first

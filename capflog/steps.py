@@ -175,14 +175,19 @@ class Columns:
 
     def est_errors(self, rows: np.ndarray) -> list[tuple[str | None, int | None]]:
         """Give the EST errors of many rows and their numbers."""
+        made, places = self.told_errors(rows)
+        return [made[place] for place in places.tolist()]
+
+    def told_errors(self, rows: np.ndarray) -> tuple[list[tuple[str | None, int | None]], np.ndarray]:
+        """Give the EST errors that many rows tell, each once, and for each row the place of its own among them."""
         codes, words = self.table.codes("error", rows)
-        numbers = self.table.numbers("code", rows).tolist()
-        pairs = list(zip(codes.tolist(), numbers, strict=True))
-        made = {
-            (code, number): self._est_error(words[code] if code >= 0 else None, None if number == NONE else number)
-            for code, number in set(pairs)
-        }
-        return [made[pair] for pair in pairs]
+        values, numbers = np.unique(self.table.numbers("code", rows), return_inverse=True)
+        pairs, places = np.unique(numbers * (len(words) + 1) + codes + 1, return_inverse=True)
+        made = []
+        for pair in pairs.tolist():
+            code, value = pair % (len(words) + 1) - 1, int(values[pair // (len(words) + 1)])
+            made.append(self._est_error(words[code] if code >= 0 else None, None if value == NONE else value))
+        return made, places
 
     def _est_error(self, name: str | None, value: int | None) -> tuple[str | None, int | None]:
         from capflog.codes import est_name  # noqa: PLC0415  (the tables are read only where an error has no name)
@@ -281,8 +286,9 @@ def _read_iis(columns: Columns, rows: np.ndarray) -> np.ndarray:
 
 
 def _read_result(columns: Columns, rows: np.ndarray) -> np.ndarray:
-    good = np.array([error == "EST_ERR_NONE" for error, _ in columns.est_errors(rows)], dtype=bool)
-    read: np.ndarray = np.where(good, _PLACE["answer"], FAULT)
+    made, places = columns.told_errors(rows)
+    told = [_PLACE["answer"] if error == "EST_ERR_NONE" else FAULT for error, _ in made]
+    read: np.ndarray = np.array(told, dtype=np.uint8)[places]
     return read
 
 
