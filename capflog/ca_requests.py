@@ -13,7 +13,7 @@ from capflog.events import SOURCES
 from capflog.steps import CHAIN, STEP, STEP_NAMES, by_words
 from capflog.story import CHAIN_GAP_MS, GAVE_UP_MS, NO_ROWS, Outcome, Story, inside
 from capflog.table import NONE
-from capflog.windows import before, pieces
+from capflog.windows import before, counted, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +28,9 @@ _LOGIN, _FORM, _POST, _CERTIFICATE = (STEP_NAMES.index(name) for name in ("login
 
 #: What CES asks of the CA for one enrollment; a login takes two or three requests (NTLM).
 WHOLE = [_LOGIN, _FORM, _LOGIN, _POST, _CERTIFICATE]
+
+#: So many requests are read at once.
+_PIECE = 1 << 12
 
 
 @dataclass(slots=True)
@@ -108,9 +111,8 @@ def requests_of_starts(columns: Columns, requests: Requests, starts: Sequence[St
         at = requests.time[asked[lo:hi], None]
         found = (begin[near_by] <= at) & (at <= end[near_by])
         own[asked[lo:hi]] |= (found & failed[near_by]).any(axis=1)
-        for k, which in zip(asked[lo:hi].tolist(), found, strict=True):
-            if not own[k]:
-                continue
+        for n in np.flatnonzero(own[asked[lo:hi]]).tolist():
+            k, which = int(asked[lo + n]), found[n]
             if which.any():
                 known[near_by[which.argmax()]].requests.append(int(requests.rows[k]))
             else:
@@ -205,21 +207,17 @@ class _UnderWay:
 
     def _counted(self) -> tuple[np.ndarray, _Open]:
         """Do so by counting: those that a request fits have begun, less those that were over."""
-        by_begin, by_end = np.argsort(self._begin, kind="stable"), np.argsort(self._end, kind="stable")
-        begin, until = self._begin[by_begin], np.sort(self._until)
-        begun = np.searchsorted(begin, self._high, side="right")
-        ended = np.searchsorted(self._end[by_end], self._low)
-        fits = begun - np.searchsorted(until, self._low)
-        sure = (fits == 1) & (begun - ended == 1)
-        # The sum of the numbers of those that were called for is the number of the one.
-        up_to_begin, up_to_end = (np.concatenate([[0], np.cumsum(order)]) for order in (by_begin, by_end))
-        owner = np.full(len(sure), -1, dtype=np.int32)
-        owner[sure] = up_to_begin[begun[sure]] - up_to_end[ended[sure]]
+        called, which = counted(self._begin, self._end, self._low, self._high)
+        fits, _ = counted(self._begin, self._until, self._low, self._high)
+        sure = (fits == 1) & (called == 1)
+        owner = np.where(sure, which, -1).astype(np.int32)
         places = np.flatnonzero(~sure)
         # What fits one and an earlier one fits those between them, too.
         linked = np.full(len(places), -1, dtype=np.int64)
+        by_begin = np.argsort(self._begin, kind="stable")
         reach = np.concatenate([[NONE], np.maximum.accumulate(self._until[by_begin])])
-        both = reach[begun[places[:-1]]] >= self._low[places[1:]]
+        begun = np.searchsorted(self._begin[by_begin], self._high[places[:-1]], side="right")
+        both = reach[begun] >= self._low[places[1:]]
         linked[1:][both] = np.flatnonzero(both)
         return owner, _Open(places, linked, fits[places] > 0)
 
@@ -290,11 +288,14 @@ class _Open:
 def _together(requests: Requests, opened: _Open) -> list[np.ndarray]:
     """Cut requests where one cannot be of the same enrollment as those before it; gives their places."""
     far = np.diff(requests.time[opened.places], prepend=NONE) > CHAIN_GAP_MS
+    # What fits an enrollment together with the one just before it is never cut off.
+    parts = far | (opened.linked != np.arange(len(far)) - 1)
+    parts[:1] = True
+    asked = np.flatnonzero(parts)
     cuts: list[int] = []
     begun, some = 0, False
-    for number, (apart, linked, choice) in enumerate(
-        zip(far.tolist(), opened.linked.tolist(), opened.choice.tolist(), strict=True)
-    ):
+    columns = (asked, far[asked], opened.linked[asked], opened.choice[asked])
+    for number, apart, linked, choice in zip(*(column.tolist() for column in columns), strict=True):
         if not number or apart or (linked < begun and (choice or some)):
             cuts.append(number)
             begun, some = number, choice
@@ -354,6 +355,16 @@ class _Chains:
                 self._waiting[step].discard(number)
 
 
+def _one_by_one(requests: Requests, group: np.ndarray) -> Iterator[tuple[int, int, int, bool]]:
+    """Yield requests: place, step, time, whether it was refused; the first ones may tell already that it is no use."""
+    for begin in range(0, len(group), _PIECE):
+        some = group[begin : begin + _PIECE]
+        refused = requests.status[some] == 401
+        yield from zip(
+            some.tolist(), requests.step[some].tolist(), requests.time[some].tolist(), refused.tolist(), strict=True
+        )
+
+
 def _chains(requests: Requests, group: np.ndarray) -> list[list[int]] | None:
     """Cut CES's requests into chains, one for each enrollment: login, form, login, post, certificate.
 
@@ -362,9 +373,8 @@ def _chains(requests: Requests, group: np.ndarray) -> list[list[int]] | None:
     """
     chains = _Chains()
     login: list[int] = []
-    steps, times, refused = requests.step[group], requests.time[group], requests.status[group] == 401
     last_at, last_refused = 0, False
-    for k, step, at, first in zip(group.tolist(), steps.tolist(), times.tolist(), refused.tolist(), strict=True):
+    for k, step, at, first in _one_by_one(requests, group):
         gap = bool(login) and at - last_at > CHAIN_GAP_MS
         begins = step == _LOGIN and bool(login) and first
         if begins and not gap and not last_refused:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.steps import ANSWERS, by_words
+from capflog.steps import ANSWERS, by_words, ranked
 from capflog.story import NO_ROWS
-from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +33,8 @@ _OF_START = -2
 #: Among how many requests, and how many rows after its last one, a line may still be of a request of libEST's.
 _AT_ONCE, _NEAR_ROWS = 16, 64
 
-#: So many rows of error.log are read at once, and so many runs of them are cut at once.
-_PIECE, _RUNS = 1 << 17, 1 << 16
+#: So many runs of rows are cut at once.
+_RUNS = 1 << 16
 
 #: What libEST logs of a request after its access record; errors of TLS come at any time.
 _AFTER = frozenset({"est.referer", "est.agent", "est.shutdown"})
@@ -108,26 +107,11 @@ def _members(columns: Columns, rows: np.ndarray) -> Iterator[np.ndarray]:
         yield from np.split(rows, np.flatnonzero(member[1:] != member[:-1]) + 1)
 
 
-def _ranked(values: np.ndarray) -> np.ndarray:
-    """Number values by their order: equal ones have one number, from 0 on."""
-    if not len(values):
-        return np.zeros(0, dtype=np.int64)
-    least, most = int(values.min()), int(values.max())
-    if most - least > 8 * len(values) + 65536:
-        return np.unique(values, return_inverse=True)[1]
-    # Values that are near to one another need no sorting.
-    there = np.zeros(most - least + 1, dtype=bool)
-    there[values - least] = True
-    ranks: np.ndarray = (np.cumsum(there, dtype=np.int32) - 1)[values - least]
-    return ranks
-
-
 class _Worked:
     """The connections that CES worked on, by their numbers."""
 
     def __init__(self, numbers: np.ndarray) -> None:
-        numbers = numbers[numbers != NONE]
-        self._least = int(numbers.min(initial=0)) if len(numbers) else 0
+        self._least = int(numbers.min()) if len(numbers) else 0
         span = int(numbers.max()) - self._least + 1 if len(numbers) else 0
         self._there, self._sorted = None, numbers
         if 0 < span <= 64 * len(numbers) + 65536:
@@ -165,29 +149,22 @@ class _File:
         """Choose them: a connection that CES did not work on is a stranger's at the port."""
         table = columns.table
         what = told[table.kind[rows]]
-        worked = _Worked(table.numbers("connection", rows[(what & _WORK) != 0]))
+        worked = _Worked(table.borne("connection", rows[(what & _WORK) != 0])[1])
         if len(of_starts):
             at = np.minimum(np.searchsorted(rows, of_starts), len(rows) - 1)
             what[at[rows[at] == of_starts]] |= _START
-        chosen, connections = [], []
-        for begin in range(0, len(rows), _PIECE):
-            here = what[begin : begin + _PIECE]
-            connection = table.numbers("connection", rows[begin : begin + _PIECE])
-            connected = connection != NONE
-            has = np.flatnonzero(connected)
-            here[has] |= _CONNECTION
-            mine = (here & (_START | _EST)) != 0
-            mine[has] = worked.has(connection[has]) | ((here[has] & _START) != 0)
-            chosen.append(np.flatnonzero(mine) + begin)
-            connections.append(connection[mine & connected])
-        mine = np.concatenate(chosen)
-        rows, what, connection = rows[mine], what[mine], np.concatenate(connections)
+        mine = (what & (_START | _EST)) != 0
+        has, connection = table.borne("connection", rows)
+        what[has] |= _CONNECTION
+        chosen = worked.has(connection) | ((what[has] & _START) != 0)
+        mine[has] = chosen
+        rows, what, connection = rows[mine], what[mine], connection[chosen]
         access = np.flatnonzero(what & _ACCESS)
         enroll = by_words(columns, "url", rows[access], lambda url: "enroll" in (url or ""))
         what[access] |= enroll.astype(np.int16) * _ENROLL
         borne = np.flatnonzero(what & _CONNECTION)
-        pid = _ranked(table.numbers("pid", rows[borne]))
-        number = _ranked(_ranked(connection) * (int(pid.max(initial=0)) + 1) + pid)
+        pid = ranked(table.numbers("pid", rows[borne]))
+        number = ranked(ranked(connection) * (int(pid.max(initial=0)) + 1) + pid)
         key = np.full(len(rows), -1, dtype=np.int32)
         key[borne] = number
         asked = np.array([*(kind.startswith("curl.") for kind in table.kinds), False])[table.kind[rows[borne]]]

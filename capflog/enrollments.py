@@ -17,7 +17,7 @@ from capflog.exchanges import UNSET_STATUS, find_exchanges, pair_up
 from capflog.owners import TOLD_BY_STATUS, find_owners
 from capflog.sequence import Given, put_in_order
 from capflog.steps import Columns, is_fault, of_kinds
-from capflog.story import NONE_LIKELY, NO_ROWS, SLACK_MS, Outcome, Story, inside
+from capflog.story import NO_ROWS, NONE_LIKELY, SLACK_MS, Outcome, Story, inside
 from capflog.table import NONE
 
 if TYPE_CHECKING:

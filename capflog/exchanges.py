@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -150,43 +151,46 @@ def pair_up(exchanges: Exchanges) -> tuple[Pairs, list[int]]:
     order = np.flatnonzero(exchanges.begin != NONE)
     order = order[np.lexsort((exchanges.rows[exchanges.bounds[order]], exchanges.begin[order]))]
     begins = exchanges.begin[order].tolist()
-    only_asked = (exchanges.challenged & ~exchanges.serious)[order].tolist()
-    pairs: list[tuple[int, int]] = []
+    only_asked = (exchanges.challenged & ~exchanges.serious)[order]
+    # Of each request the challenge that is its own: itself where it has none, -1 where it is only a challenge.
+    own = np.arange(len(order))
+    own[only_asked] = -1
     waiting: dict[int, _Waiting] = {}
-    alone: dict[int, None] = {}
-    unclear: dict[int, None] = {}
-    for place, (begin, client, asked) in enumerate(
-        zip(begins, exchanges.client[order].tolist(), only_asked, strict=True)
-    ):
+    unclear: list[int] = []
+    taken: list[int] = []
+    takers: list[int] = []
+    clients = exchanges.client[order].tolist()
+    for place, (begin, client, asked) in enumerate(zip(begins, clients, only_asked.tolist(), strict=True)):
         if asked:
-            queue = waiting.get(client)
-            if queue is None:
-                queue = waiting[client] = _Waiting()
-            queue.add(place, begin)
-            alone[place] = None
+            if client not in waiting:
+                waiting[client] = _Waiting()
+            waiting[client].add(place, begin)
             continue
         # Without a client's address it may be anybody's.
         queues = waiting.values() if client < 0 else (waiting.get(client), waiting.get(-1))
         near = [queue for queue in queues if queue is not None and queue.since(begin - CHAIN_GAP_MS)]
         if not near:
-            pairs.append((place, place))
             continue
         latest = near[0] if len(near) == 1 else max(near, key=_Waiting.latest)
         # libEST's client comes again at once: of challenges that are well apart the last one is meant.
         since = begins[latest.latest()] - 2 * SLACK_MS
-        if sum([queue.count(since) for queue in near]) > 1:
-            confused = [challenge for queue in near for challenge in queue.confuse()]
-            if confused:
-                unclear.update(dict.fromkeys(sorted(confused)))
-            pairs.append((place, place))
+        count = latest.count(since) if len(near) == 1 else sum([queue.count(since) for queue in near])
+        if count > 1:
+            confused = [queue.confuse() for queue in near]
+            unclear += confused[0] if len(near) == 1 else sorted(chain.from_iterable(confused))
         else:
-            challenge = latest.take()
-            pairs.append((challenge, place))
-            del alone[challenge]
-    pairs += [(place, place) for place in alone if place not in unclear]
-    both = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    both = both[np.argsort(exchanges.begin[order[both[:, 0]]], kind="stable")]
-    return Pairs(order[both[:, 0]], order[both[:, 1]]), order[np.array(list(unclear), dtype=np.int64)].tolist()
+            taken.append(latest.take())
+            takers.append(place)
+    own[takers] = taken
+    last = np.flatnonzero(own >= 0)
+    # Who was asked for credentials and did not come again stands alone.
+    alone = only_asked.copy()
+    alone[taken] = False
+    alone[unclear] = False
+    alone = np.flatnonzero(alone)
+    first, last = np.concatenate([own[last], alone]), np.concatenate([last, alone])
+    in_turn = np.argsort(exchanges.begin[order[first]], kind="stable")
+    return Pairs(order[first[in_turn]], order[last[in_turn]]), order[list(dict.fromkeys(unclear))].tolist()
 
 
 class _Waiting:

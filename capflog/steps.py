@@ -121,6 +121,7 @@ STEP_NAMES: tuple[str | None, ...] = (None, *STEPS, "chain")
 
 _PLACE = {name: place for place, name in enumerate(STEP_NAMES)}
 
+
 class Named:
     """A column of numbers seen as the words that they stand for, row by row."""
 
@@ -181,12 +182,18 @@ class Columns:
     def told_errors(self, rows: np.ndarray) -> tuple[list[tuple[str | None, int | None]], np.ndarray]:
         """Give the EST errors that many rows tell, each once, and for each row the place of its own among them."""
         codes, words = self.table.codes("error", rows)
-        values, numbers = np.unique(self.table.numbers("code", rows), return_inverse=True)
-        pairs, places = np.unique(numbers * (len(words) + 1) + codes + 1, return_inverse=True)
-        made = []
-        for pair in pairs.tolist():
-            code, value = pair % (len(words) + 1) - 1, int(values[pair // (len(words) + 1)])
-            made.append(self._est_error(words[code] if code >= 0 else None, None if value == NONE else value))
+        numbers = self.table.numbers("code", rows)
+        # None is in the way of numbers that are near to one another.
+        some = np.flatnonzero(numbers != NONE)
+        pairs = np.zeros(len(rows), dtype=np.int64)
+        pairs[some] = ranked(numbers[some]) + 1
+        places = ranked(pairs * (len(words) + 1) + codes + 1)
+        rows_of_each = np.zeros(int(places.max(initial=-1)) + 1, dtype=np.int64)
+        rows_of_each[places] = np.arange(len(rows))
+        made = [
+            self._est_error(words[code] if code >= 0 else None, None if number == NONE else number)
+            for code, number in zip(codes[rows_of_each].tolist(), numbers[rows_of_each].tolist(), strict=True)
+        ]
         return made, places
 
     def _est_error(self, name: str | None, value: int | None) -> tuple[str | None, int | None]:
@@ -204,9 +211,9 @@ class Columns:
         return np.where(self.table.stamp[rows] != NONE, self.time[rows], received)
 
     def marks(self, rows: np.ndarray) -> np.ndarray:
-        """Tell what rows show, as a byte of the bits above: their kinds tell it, or for a few kinds their own values."""
+        """Tell what rows show, as a byte of the bits above: their kinds tell it, or their own values."""
         kinds = self.table.kind[rows]
-        marks = self._mark_of_kind[kinds]
+        marks: np.ndarray = self._mark_of_kind[kinds]
         own = np.flatnonzero(marks & _OWN)
         if len(own):
             kinds = kinds[own]
@@ -236,6 +243,20 @@ def _mark_of_kind(kind: str) -> int:
         return _OWN
     fault = kind in FAULTS or kind == "httperr.request"
     return _PLACE[_BY_KIND.get(kind)] | fault * FAULT | (kind in ANSWERS) * ANSWER
+
+
+def ranked(values: np.ndarray) -> np.ndarray:
+    """Number values by their order: equal ones have one number, from 0 on."""
+    if not len(values):
+        return np.zeros(0, dtype=np.int64)
+    least, most = int(values.min()), int(values.max())
+    if most - least > 8 * len(values) + 65536:
+        return np.unique(values, return_inverse=True)[1]
+    # Values that are near to one another need no sorting.
+    there = np.zeros(most - least + 1, dtype=bool)
+    there[values - least] = True
+    ranks: np.ndarray = (np.cumsum(there, dtype=np.int32) - 1)[values - least]
+    return ranks
 
 
 def by_words(columns: Columns, name: str, rows: np.ndarray, say: Callable[[str | None], int]) -> np.ndarray:
@@ -409,8 +430,11 @@ def known_time(columns: Columns, rows: np.ndarray) -> np.ndarray:
 
 def places(columns: Columns, rows: np.ndarray) -> np.ndarray:
     """Give numbers that rise in the order of sources, members by their names, and lines."""
-    source, member = columns.table.source[rows].astype(np.int64), columns.member[rows].astype(np.int64)
-    found: np.ndarray = source << 60 | member << 32 | columns.line[rows]
+    line = columns.line[rows]
+    member = columns.table.source[rows].astype(np.int64)
+    member *= len(columns.table.members)
+    member += columns.member[rows]
+    found: np.ndarray = member << int(line.max(initial=0)).bit_length() | line
     return found
 
 

@@ -323,6 +323,26 @@ class Table:
             self._put(found, own, rows)
         return found
 
+    def borne(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give the places among rows, which are sorted and distinct, of those that bear a number; and their numbers."""
+        own = self._numbers.get(name)
+        if not len(rows) or own is None or any(n == name for s in self.vocabulary.shapes for n, _ in s.numbers):
+            found = self.numbers(name, rows)
+            at = np.flatnonzero(found != NONE)
+            return at, found[at]
+        places, values = own
+        first, last = int(rows[0]), int(rows[-1])
+        lo, hi = np.searchsorted(places, (first, last + 1)).tolist()
+        places, values = places[lo:hi], values[lo:hi]
+        if last - first + 1 == len(rows):
+            at = places - first
+        else:
+            at = np.searchsorted(rows, places)
+            there = rows[at] == places
+            at, values = at[there], values[there]
+        there = values != NONE
+        return (at, values) if there.all() else (at[there], values[there])
+
     def bearing(self, name: str) -> np.ndarray:
         """List the rows that bear a value, in order."""
         shapes = self.vocabulary.shapes
