@@ -150,6 +150,10 @@ class _Waits:
         """
         if not agreeing and not taken.any() and (self.since <= self.until).all():
             return self._alone_in_time(items)
+        return self._compared(items, taken, agreeing=agreeing)
+
+    def _compared(self, items: np.ndarray, taken: np.ndarray, *, agreeing: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Do so by comparing each with the enrollments around it."""
         lone = np.full(len(items), -1, dtype=np.int32)
         some = np.zeros(len(items), dtype=bool)
         wanted = np.zeros(len(taken), dtype=np.int64)
