@@ -272,9 +272,18 @@ class _Cutter:
         self._of_key = [-1] * len(file.at_work)
         self._key_until = file.at_work.tolist()
 
+    def _new(self, passed: int) -> int:
+        """Begin another request."""
+        place = len(self.number)
+        self.number.append(place + passed)
+        self._last.append(-_NEAR_ROWS)
+        self._worked_until.append(0)
+        self.known.append(0)
+        return place
+
     def _kept(self, requests: list[int], since: int) -> list[int]:
         """Leave out those that are over, or from before ``since``: no line will be put to them by being near."""
-        if len(requests) > 4 * _AT_ONCE:
+        if len(requests) > _AT_ONCE:
             number, known = self.number, self.known
             requests[:] = [e for e in requests if number[e] >= since and not known[e] & _OVER]
         return requests
@@ -327,17 +336,8 @@ class _Cutter:
         owners: list[int] = []
         begun: list[int] = []
         number, last, known, of_key = self.number, self._last, self.known, self._of_key
-        worked_until = self._worked_until
+        worked_until, at_work, not_connected = self._worked_until, self._at_work, self._begun
         current, went = self._current, self._passed
-
-        def new() -> int:
-            begun.append(len(owners))
-            number.append(len(number) + passed)
-            last.append(-_NEAR_ROWS)
-            worked_until.append(0)
-            known.append(0)
-            return len(last) - 1
-
         for row, until, bits, key, passed in zip(
             firsts.tolist(), lasts.tolist(), whats.tolist(), keys.tolist(), before.tolist(), strict=True
         ):
@@ -353,9 +353,14 @@ class _Cutter:
                         continue
                     # Of two that libEST has just begun, nothing tells which one this connection is.
                     alone = current >= 0 and self._is_alone(current, row, passed)
-                    request = of_key[key] = current if alone else new()
+                    if alone:
+                        request = current
+                    else:
+                        begun.append(len(owners))
+                        request = self._new(passed)
+                    of_key[key] = request
                     known[request] |= CONNECTED
-                    self._at_work.append(request)
+                    at_work.append(request)
                     done = self._key_until[key]
                     worked_until[request] = row if done < 0 else done
                 current = request
@@ -375,8 +380,9 @@ class _Cutter:
                     or (state & _OVER and not bits & _TRAILER)
                     or (bits & _CERT and state & _PRESENTED)
                 ):
-                    current, state = new(), 0
-                    self._begun.append(current)
+                    begun.append(len(owners))
+                    current, state = self._new(passed), 0
+                    not_connected.append(current)
                 elif bits & _ANSWER and state & CONNECTED:
                     # libEST answers a request when CES has done its work for it: not while more of that follows.
                     done = self._done_with(row, passed)
