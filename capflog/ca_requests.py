@@ -13,7 +13,7 @@ from capflog.events import SOURCES
 from capflog.steps import CHAIN, STEP, STEP_NAMES, by_words
 from capflog.story import CHAIN_GAP_MS, GAVE_UP_MS, NO_ROWS, Outcome, Story, inside
 from capflog.table import NONE
-from capflog.windows import before, pieces
+from capflog.windows import before, counted, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +28,9 @@ _LOGIN, _FORM, _POST, _CERTIFICATE = (STEP_NAMES.index(name) for name in ("login
 
 #: What CES asks of the CA for one enrollment; a login takes two or three requests (NTLM).
 WHOLE = [_LOGIN, _FORM, _LOGIN, _POST, _CERTIFICATE]
+
+#: So many requests are read at once.
+_PIECE = 1 << 12
 
 
 @dataclass(slots=True)
@@ -70,7 +73,7 @@ def ca_requests(columns: Columns) -> Requests:
         columns.time[rows],
         columns.earliest[rows],
         columns.latest[rows],
-        columns.marks[rows] & STEP,
+        columns.marks(rows) & STEP,
         table.numbers("status", rows),
         table.codes("client", rows)[0],
     )
@@ -108,9 +111,8 @@ def requests_of_starts(columns: Columns, requests: Requests, starts: Sequence[St
         at = requests.time[asked[lo:hi], None]
         found = (begin[near_by] <= at) & (at <= end[near_by])
         own[asked[lo:hi]] |= (found & failed[near_by]).any(axis=1)
-        for k, which in zip(asked[lo:hi].tolist(), found, strict=True):
-            if not own[k]:
-                continue
+        for n in np.flatnonzero(own[asked[lo:hi]]).tolist():
+            k, which = int(asked[lo + n]), found[n]
             if which.any():
                 known[near_by[which.argmax()]].requests.append(int(requests.rows[k]))
             else:
@@ -161,7 +163,7 @@ def join_ca(
         elif (
             not len(common)
             and any(requests.step[k] in (_FORM, _POST, _CERTIFICATE) for k in chain)
-            and not (others and inside(int(requests.time[chain[0]]), covered))
+            and not (others and inside(requests.time[chain[:1]], covered)[0])
         ):
             # It is of an enrollment: it opens the form, or goes beyond it.
             stories.append(_from_ca(requests, chain))
@@ -183,6 +185,14 @@ class _UnderWay:
         self._form = requests.step == _FORM
         # From the first to the last moment of either.
         self._first = np.minimum(self._begin, self._end + 1)
+        # Then a call was under way, or was or was just over, exactly where the one span or the other meets a request's.
+        self._in_turn = bool(
+            (self._begin <= self._end).all()
+            and (self._end <= self._until).all()
+            and (self._low <= self._high).all()
+            and (self._low[1:] >= self._low[:-1]).all()
+            and (self._high[1:] >= self._high[:-1]).all()
+        )
 
     def _fits(self, asked: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tell of each request and enrollment whether it was called for, and whether it was or was just over."""
@@ -193,6 +203,26 @@ class _UnderWay:
 
     def fitting(self) -> tuple[np.ndarray, _Open]:
         """Give each request's one enrollment (-1: none or several fit), and the requests that are open."""
+        return self._counted() if self._in_turn else self._compared()
+
+    def _counted(self) -> tuple[np.ndarray, _Open]:
+        """Do so by counting: those that a request fits have begun, less those that were over."""
+        called, which = counted(self._begin, self._end, self._low, self._high)
+        fits, _ = counted(self._begin, self._until, self._low, self._high)
+        sure = (fits == 1) & (called == 1)
+        owner = np.where(sure, which, -1).astype(np.int32)
+        places = np.flatnonzero(~sure)
+        # What fits one and an earlier one fits those between them, too.
+        linked = np.full(len(places), -1, dtype=np.int64)
+        by_begin = np.argsort(self._begin, kind="stable")
+        reach = np.concatenate([[NONE], np.maximum.accumulate(self._until[by_begin])])
+        begun = np.searchsorted(self._begin[by_begin], self._high[places[:-1]], side="right")
+        both = reach[begun] >= self._low[places[1:]]
+        linked[1:][both] = np.flatnonzero(both)
+        return owner, _Open(places, linked, fits[places] > 0)
+
+    def _compared(self) -> tuple[np.ndarray, _Open]:
+        """Do so by comparing each with those around it."""
         owner = np.full(len(self._low), -1, dtype=np.int32)
         last = np.full(self._count, -1, dtype=np.int32)
         places, linked, choice = [NO_ROWS], [NO_ROWS], [NO_ROWS != 0]
@@ -223,6 +253,9 @@ class _UnderWay:
         high = np.minimum.reduceat(self._high[every], bounds[:-1])
         # CES does not begin only after CAPF gave up, if there is a call that it may have begun for.
         begins = np.logical_or.reduceat(self._form[every], bounds[:-1])
+        if self._in_turn:
+            yield from self._common(low, high, begins)
+            return
         for lo, hi, near in pieces(low, high, self._first, self._until):
             called, either = self._fits(every[bounds[lo] : bounds[hi]], near)
             cuts = bounds[lo:hi] - bounds[lo]
@@ -230,6 +263,15 @@ class _UnderWay:
             prefer = begins[lo:hi] & called.any(axis=1)
             for common in np.where(prefer[:, None], called, either):
                 yield near[common]
+
+    def _common(self, low: np.ndarray, high: np.ndarray, begins: np.ndarray) -> Iterator[np.ndarray]:
+        order = np.argsort(self._begin, kind="stable")
+        end, until = self._end[order], self._until[order]
+        begun = np.searchsorted(self._begin[order], high, side="right")
+        ended = np.searchsorted(np.maximum.accumulate(until), low)
+        for since, lo, hi, prefer in zip(low.tolist(), ended.tolist(), begun.tolist(), begins.tolist(), strict=True):
+            called = order[lo:hi][end[lo:hi] >= since] if prefer else NO_ROWS
+            yield called if len(called) else order[lo:hi][until[lo:hi] >= since]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +288,14 @@ class _Open:
 def _together(requests: Requests, opened: _Open) -> list[np.ndarray]:
     """Cut requests where one cannot be of the same enrollment as those before it; gives their places."""
     far = np.diff(requests.time[opened.places], prepend=NONE) > CHAIN_GAP_MS
+    # What fits an enrollment together with the one just before it is never cut off.
+    parts = far | (opened.linked != np.arange(len(far)) - 1)
+    parts[:1] = True
+    asked = np.flatnonzero(parts)
     cuts: list[int] = []
     begun, some = 0, False
-    for number, (apart, linked, choice) in enumerate(
-        zip(far.tolist(), opened.linked.tolist(), opened.choice.tolist(), strict=True)
-    ):
+    columns = (asked, far[asked], opened.linked[asked], opened.choice[asked])
+    for number, apart, linked, choice in zip(*(column.tolist() for column in columns), strict=True):
         if not number or apart or (linked < begun and (choice or some)):
             cuts.append(number)
             begun, some = number, choice
@@ -310,6 +355,16 @@ class _Chains:
                 self._waiting[step].discard(number)
 
 
+def _one_by_one(requests: Requests, group: np.ndarray) -> Iterator[tuple[int, int, int, bool]]:
+    """Yield requests: place, step, time, whether it was refused; the first ones may tell already that it is no use."""
+    for begin in range(0, len(group), _PIECE):
+        some = group[begin : begin + _PIECE]
+        refused = requests.status[some] == 401
+        yield from zip(
+            some.tolist(), requests.step[some].tolist(), requests.time[some].tolist(), refused.tolist(), strict=True
+        )
+
+
 def _chains(requests: Requests, group: np.ndarray) -> list[list[int]] | None:
     """Cut CES's requests into chains, one for each enrollment: login, form, login, post, certificate.
 
@@ -318,9 +373,8 @@ def _chains(requests: Requests, group: np.ndarray) -> list[list[int]] | None:
     """
     chains = _Chains()
     login: list[int] = []
-    steps, times, refused = requests.step[group], requests.time[group], requests.status[group] == 401
     last_at, last_refused = 0, False
-    for k, step, at, first in zip(group.tolist(), steps.tolist(), times.tolist(), refused.tolist(), strict=True):
+    for k, step, at, first in _one_by_one(requests, group):
         gap = bool(login) and at - last_at > CHAIN_GAP_MS
         begins = step == _LOGIN and bool(login) and first
         if begins and not gap and not last_refused:

@@ -7,6 +7,7 @@ the order of the steps. What stays open is put to none: a wrong line in a phone'
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from capflog.exchanges import UNSET_STATUS, find_exchanges, pair_up
 from capflog.owners import TOLD_BY_STATUS, find_owners
 from capflog.sequence import Given, put_in_order
 from capflog.steps import Columns, is_fault, of_kinds
-from capflog.story import NONE_LIKELY, SLACK_MS, Outcome, Story, inside
+from capflog.story import NO_ROWS, NONE_LIKELY, SLACK_MS, Outcome, Story, inside
 from capflog.table import NONE
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from capflog.clocks import Alignment
     from capflog.exchanges import Exchanges
     from capflog.starts import Start
+
+
+#: So many rows are gone through at once.
+_PIECE = 1 << 17
 
 
 @dataclass(slots=True)
@@ -69,22 +74,27 @@ def join(
 def _from_capf(columns: Columns, trace: Trace, attempts: Sequence[Attempt]) -> list[Story]:
     """Make the enrollments of the attempts in CAPF's trace."""
 
-    def rows_at(places: list[int | None]) -> np.ndarray:
-        known = np.array([-1 if place is None else place for place in places], dtype=np.int64)
+    def rows_at(places: list[int]) -> np.ndarray:
+        known = np.array(places, dtype=np.int64)
         return np.where(known < 0, -1, trace.rows[known] if len(trace.rows) else -1)
 
-    first, call, result = (
-        rows_at([getattr(attempt, name) for attempt in attempts]) for name in ("first", "call", "result")
-    )
+    first = rows_at([attempt.first for attempt in attempts])
+    call = rows_at([-1 if attempt.call is None else attempt.call for attempt in attempts])
+    result = rows_at([-1 if attempt.result is None else attempt.result for attempt in attempts])
     errors = iter(columns.est_errors(result[result >= 0]))
     seen = call >= 0
     seen[of_kinds(columns, first, {"est.enroll.mode"})] = True
     times = [columns.time[rows].tolist() for rows in (first, np.where(call < 0, first, call), result)]
+    sizes = [len(attempt.positions) for attempt in attempts]
+    every = trace.rows[np.concatenate([attempt.positions for attempt in attempts])] if attempts else NO_ROWS
+    ends = list(accumulate(sizes))
     stories: list[Story] = []
-    for attempt, started, begin, answered, seen_from_start in zip(attempts, *times, seen.tolist(), strict=True):
-        rows = trace.rows[attempt.positions]
-        places = attempt.likely
-        likely = frozenset(trace.rows[np.array(list(places))].tolist()) if places else NONE_LIKELY
+    for attempt, started, begin, answered, seen_from_start, size, stop in zip(
+        attempts, *times, seen.tolist(), sizes, ends, strict=True
+    ):
+        rows = every[stop - size : stop]
+        unsure = attempt.unsure
+        likely = frozenset(trace.rows[unsure].tolist()) if len(unsure) else NONE_LIKELY
         if attempt.result is None:
             last = int(columns.time[rows].max())
             story = Story(attempt.device, begin, last, None, "incomplete", None, None, started, None, rows, likely)
@@ -112,8 +122,11 @@ def _coverage(columns: Columns, trace: Trace) -> list[tuple[int, int]]:
     """Give the spans of time that CAPF's trace covers: an enrollment inside of them has a device."""
     if not len(trace.rows):
         return []
-    times = columns.time[trace.rows]
-    return [(int(times.min()) - SLACK_MS, int(times.max()) + SLACK_MS)]
+    first, last = np.iinfo(np.int64).max, NONE
+    for begin in range(0, len(trace.rows), _PIECE):
+        times = columns.time[trace.rows[begin : begin + _PIECE]]
+        first, last = min(first, int(times.min())), max(last, int(times.max()))
+    return [(first - SLACK_MS, last + SLACK_MS)]
 
 
 def _join_ces(
@@ -137,17 +150,19 @@ def _join_ces(
     for ends in (pairs.first, pairs.last):
         owner[ends], unsure[ends] = owners, likely
     nobodys = np.flatnonzero(owners < 0)
-    for first, last in zip(pairs.first[nobodys].tolist(), pairs.last[nobodys].tolist(), strict=True):
-        known = inside(int(exchanges.begin[first]), covered)
-        if known and not exchanges.serious[last]:
-            continue
-        rows = exchanges.rows_of(first)
-        if first != last:
-            rows = np.concatenate([rows, exchanges.rows_of(last)])
-        if known:
-            strays.append(rows)
+    firsts, lasts = pairs.first[nobodys], pairs.last[nobodys]
+    known = inside(exchanges.begin[firsts], covered)
+    told = np.flatnonzero(~known | exchanges.serious[lasts])
+    rows, bounds = exchanges.rows, exchanges.bounds
+    spans = (bounds[firsts], bounds[firsts + 1], bounds[lasts], bounds[lasts + 1])
+    for first, last, stray, lo, hi, low, high in zip(
+        *(column[told].tolist() for column in (firsts, lasts, known, *spans)), strict=True
+    ):
+        mine = rows[lo:hi] if first == last else np.concatenate([rows[lo:hi], rows[low:high]])
+        if stray:
+            strays.append(mine)
         else:
-            stories.append(_from_ces(exchanges, first, last, rows))
+            stories.append(_from_ces(exchanges, first, last, mine))
     sizes = np.diff(exchanges.bounds)
     given = Given.of(np.repeat(owner, sizes), exchanges.rows, np.repeat(unsure, sizes))
     return given, strays, bool(len(pairs.first))

@@ -10,7 +10,7 @@ import numpy as np
 from capflog.exchanges import UNSET_STATUS
 from capflog.story import SLACK_MS
 from capflog.table import NONE
-from capflog.windows import before, pieces
+from capflog.windows import before, counted, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -148,6 +148,12 @@ class _Waits:
         """Give the enrollment that each pair alone is left to, and that is left to it alone; -1: none. And whether any
         is left to it. ``taken``: enrollments that are none's any more.
         """
+        if not agreeing and not taken.any() and (self.since <= self.until).all():
+            return self._alone_in_time(items)
+        return self._compared(items, taken, agreeing=agreeing)
+
+    def _compared(self, items: np.ndarray, taken: np.ndarray, *, agreeing: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Do so by comparing each with the enrollments around it."""
         lone = np.full(len(items), -1, dtype=np.int32)
         some = np.zeros(len(items), dtype=bool)
         wanted = np.zeros(len(taken), dtype=np.int64)
@@ -162,6 +168,18 @@ class _Waits:
         known = np.flatnonzero(lone >= 0)
         lone[known[wanted[lone[known]] != 1]] = -1
         return lone, some
+
+    def _alone_in_time(self, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Do the same by counting, where the time alone tells what is left."""
+        begin = self.begin[items]
+        count, which = counted(self.since, self.until, begin, begin)
+        begin = np.sort(begin)
+        wanted = np.searchsorted(begin, self.until, side="right") - np.searchsorted(begin, self.since)
+        lone = np.full(len(items), -1, dtype=np.int32)
+        one = np.flatnonzero(count == 1)
+        one = one[wanted[which[one]] == 1]
+        lone[one] = which[one]
+        return lone, count > 0
 
     def _left(self, items: np.ndarray, near: np.ndarray, taken: np.ndarray, *, agreeing: bool) -> np.ndarray:
         """Tell of each pair and each enrollment near by whether this is left to that."""

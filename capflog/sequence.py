@@ -65,7 +65,7 @@ def put_in_order(columns: Columns, stories: Sequence[Story], given: Sequence[Giv
             parts.append(each.rows[lo:hi])
             _take_likely(some, numbers[-1][each.likely[lo:hi]], parts[-1][each.likely[lo:hi]])
         number, rows = np.concatenate(numbers), np.concatenate(parts)
-        by_place = np.lexsort((places(columns, rows), number.astype(np.uint16)))
+        by_place = _turns(number, places(columns, rows), None)
         number, rows = number[by_place], rows[by_place]
         bounds = _Bounds.of(some)
         _tighten(columns, bounds, number, rows)
@@ -78,6 +78,22 @@ def put_in_order(columns: Columns, stories: Sequence[Story], given: Sequence[Giv
             first[begin + full] = np.minimum.reduceat(rows, ends[full])
         _bound_by_lines(columns, some)
     return first
+
+
+def _turns(number: np.ndarray, values: np.ndarray, stage: np.ndarray | None) -> np.ndarray:
+    """Tell how rows are sorted by enrollment, stage and value (NONE comes first); equal ones stay in their order."""
+    known = values != NONE
+    least = int(values.min(initial=np.iinfo(np.int64).max, where=known))
+    span = int(values.max(initial=least, where=known)) - least + 2
+    stages = 1 if stage is None else 256
+    if span * stages * (int(number.max(initial=0)) + 1) >= np.iinfo(np.int64).max:
+        keys = (values, number.astype(np.uint16))
+        return np.lexsort(keys if stage is None else (keys[0], stage, keys[1]))
+    key = number if stage is None else number * stages + stage
+    key = key * span
+    key += np.where(known, values - (least - 1), 0)
+    # Each log's rows are in their order: what is sorted in long stretches is sorted fast.
+    return np.argsort(key, kind="stable")
 
 
 def _take_likely(stories: Sequence[Story], number: np.ndarray, rows: np.ndarray) -> None:
@@ -138,9 +154,11 @@ def _in_sequence(
     # Those that CAPF tells nothing of, or no answer of, are in the order of time.
     told = bounds.known[number] & bounds.answered[number]
     late = np.where(source == _CAPF, at >= bounds.end[number], at > bounds.end[number])
-    stage = np.where(source == _CAPF, 0, _progress(columns, number, rows, source))
-    stage = np.where(told, np.where(late, 255, stage), 0).astype(np.uint8)
-    order = np.lexsort((known_time(columns, rows), stage, number.astype(np.uint16)))
+    stage = np.zeros(len(rows), dtype=np.uint8)
+    others = np.flatnonzero(told & (source != _CAPF))
+    stage[others] = _progress(columns, number[others], rows[others], source[others])
+    stage[told & late] = 255
+    order = _turns(number, known_time(columns, rows), stage)
     number, rows, source, at, told = number[order], rows[order], source[order], at[order], told[order]
     if not len(rows):
         return number, rows
@@ -161,7 +179,7 @@ def _progress(columns: Columns, number: np.ndarray, rows: np.ndarray, source: np
     """Tell how far each log has come with its enrollment at each row, as twice the step's place; CES tells of a step
     after the CA.
     """
-    marks = columns.marks[rows]
+    marks = columns.marks(rows)
     step = (marks & STEP).astype(np.int64)
     log = number * len(SOURCES) + source
     opened = _highest(log, (step == _FORM).astype(np.int64), 2) > 0

@@ -121,9 +121,6 @@ STEP_NAMES: tuple[str | None, ...] = (None, *STEPS, "chain")
 
 _PLACE = {name: place for place, name in enumerate(STEP_NAMES)}
 
-#: So many rows are marked at once, so that what is needed for it stays small beside the table.
-_PIECE = 1 << 20
-
 
 class Named:
     """A column of numbers seen as the words that they stand for, row by row."""
@@ -179,14 +176,25 @@ class Columns:
 
     def est_errors(self, rows: np.ndarray) -> list[tuple[str | None, int | None]]:
         """Give the EST errors of many rows and their numbers."""
+        made, places = self.told_errors(rows)
+        return [made[place] for place in places.tolist()]
+
+    def told_errors(self, rows: np.ndarray) -> tuple[list[tuple[str | None, int | None]], np.ndarray]:
+        """Give the EST errors that many rows tell, each once, and for each row the place of its own among them."""
         codes, words = self.table.codes("error", rows)
-        numbers = self.table.numbers("code", rows).tolist()
-        pairs = list(zip(codes.tolist(), numbers, strict=True))
-        made = {
-            (code, number): self._est_error(words[code] if code >= 0 else None, None if number == NONE else number)
-            for code, number in set(pairs)
-        }
-        return [made[pair] for pair in pairs]
+        numbers = self.table.numbers("code", rows)
+        # None is in the way of numbers that are near to one another.
+        some = np.flatnonzero(numbers != NONE)
+        pairs = np.zeros(len(rows), dtype=np.int64)
+        pairs[some] = ranked(numbers[some]) + 1
+        places = ranked(pairs * (len(words) + 1) + codes + 1)
+        rows_of_each = np.zeros(int(places.max(initial=-1)) + 1, dtype=np.int64)
+        rows_of_each[places] = np.arange(len(rows))
+        made = [
+            self._est_error(words[code] if code >= 0 else None, None if number == NONE else number)
+            for code, number in zip(codes[rows_of_each].tolist(), numbers[rows_of_each].tolist(), strict=True)
+        ]
+        return made, places
 
     def _est_error(self, name: str | None, value: int | None) -> tuple[str | None, int | None]:
         from capflog.codes import est_name  # noqa: PLC0415  (the tables are read only where an error has no name)
@@ -202,21 +210,32 @@ class Columns:
         received[(received < FIRST_MS) | (received >= LAST_MS)] = NONE
         return np.where(self.table.stamp[rows] != NONE, self.time[rows], received)
 
-    @cached_property
-    def marks(self) -> np.ndarray:
-        """What each row shows, as a byte of the bits above: its kind tells it, or for a few kinds its own values."""
-        kinds = self.table.kind
-        of_kind = np.array([*map(_mark_of_kind, self.table.kinds), 0], dtype=np.uint8)
-        marks = np.empty(len(kinds), dtype=np.uint8)
-        for begin in range(0, len(kinds), _PIECE):
-            piece = of_kind[kinds[begin : begin + _PIECE]]
-            own = np.flatnonzero(piece & _OWN)
-            kinds_of_own = kinds[begin + own]
-            for kind in np.unique(kinds_of_own).tolist():
-                at = own[kinds_of_own == kind]
-                piece[at] = _READ[self.table.kinds[kind]](self, begin + at)
-            marks[begin : begin + _PIECE] = piece
+    def marks(self, rows: np.ndarray) -> np.ndarray:
+        """Tell what rows show, as a byte of the bits above: their kinds tell it, or their own values."""
+        kinds = self.table.kind[rows]
+        marks: np.ndarray = self._mark_of_kind[kinds]
+        own = np.flatnonzero(marks & _OWN)
+        if len(own):
+            kinds = kinds[own]
+            for kind in codes_in(kinds, len(self.table.kinds)):
+                at = own[kinds == kind]
+                marks[at] = _READ[self.table.kinds[kind]](self, rows[at])
         return marks
+
+    @cached_property
+    def _mark_of_kind(self) -> np.ndarray:
+        return np.array([*map(_mark_of_kind, self.table.kinds), 0], dtype=np.uint8)
+
+
+def codes_in(codes: np.ndarray, count: int) -> list[int]:
+    """List the codes that there are, of those from 0 to below ``count`` or -1, which is given as ``count``."""
+    if len(codes) < count:
+        found = {count if code < 0 else code for code in codes.tolist()}
+        return sorted(found)
+    there = np.zeros(count + 1, dtype=bool)
+    there[codes] = True
+    listed: list[int] = np.flatnonzero(there).tolist()
+    return listed
 
 
 def _mark_of_kind(kind: str) -> int:
@@ -226,14 +245,26 @@ def _mark_of_kind(kind: str) -> int:
     return _PLACE[_BY_KIND.get(kind)] | fault * FAULT | (kind in ANSWERS) * ANSWER
 
 
+def ranked(values: np.ndarray) -> np.ndarray:
+    """Number values by their order: equal ones have one number, from 0 on."""
+    if not len(values):
+        return np.zeros(0, dtype=np.int64)
+    least, most = int(values.min()), int(values.max())
+    if most - least > 8 * len(values) + 65536:
+        return np.unique(values, return_inverse=True)[1]
+    # Values that are near to one another need no sorting.
+    there = np.zeros(most - least + 1, dtype=bool)
+    there[values - least] = True
+    ranks: np.ndarray = (np.cumsum(there, dtype=np.int32) - 1)[values - least]
+    return ranks
+
+
 def by_words(columns: Columns, name: str, rows: np.ndarray, say: Callable[[str | None], int]) -> np.ndarray:
     """Say a number of the word that each of the rows bears, or of None; each word is asked about once."""
     codes, words = columns.table.codes(name, rows)
     # Where a row bears no word its code is -1: the last place.
-    told = np.zeros(len(words) + 1, dtype=np.int64)
-    used = np.zeros(len(words) + 1, dtype=bool)
-    used[codes] = True
-    for code in np.flatnonzero(used).tolist():
+    told = np.zeros(len(words) + 1, dtype=np.uint8)
+    for code in codes_in(codes, len(words)):
         told[code] = say(words[code] if code < len(words) else None)
     found: np.ndarray = told[codes]
     return found
@@ -276,8 +307,9 @@ def _read_iis(columns: Columns, rows: np.ndarray) -> np.ndarray:
 
 
 def _read_result(columns: Columns, rows: np.ndarray) -> np.ndarray:
-    good = np.array([error == "EST_ERR_NONE" for error, _ in columns.est_errors(rows)], dtype=bool)
-    read: np.ndarray = np.where(good, _PLACE["answer"], FAULT)
+    made, places = columns.told_errors(rows)
+    told = [_PLACE["answer"] if error == "EST_ERR_NONE" else FAULT for error, _ in made]
+    read: np.ndarray = np.array(told, dtype=np.uint8)[places]
     return read
 
 
@@ -314,14 +346,18 @@ _READ: dict[str, Callable[[Columns, np.ndarray], np.ndarray]] = {
 }
 
 
+def _mark(columns: Columns, row: int) -> int:
+    return int(columns.marks(np.array([row], dtype=np.int64))[0])
+
+
 def step_of(columns: Columns, row: int) -> str | None:
     """Name the step that a record shows to be done; "chain" is CES's own, at its start. None: it shows no step."""
-    return STEP_NAMES[int(columns.marks[row]) & STEP]
+    return STEP_NAMES[_mark(columns, row) & STEP]
 
 
 def is_fault(columns: Columns, row: int) -> bool:
     """Tell whether a record tells of a failure (IIS's first answer to a login, a 401 by itself, does not)."""
-    return bool(columns.marks[row] & FAULT)
+    return bool(_mark(columns, row) & FAULT)
 
 
 def steps_done(columns: Columns, rows: Iterable[int]) -> dict[int, str]:
@@ -330,7 +366,7 @@ def steps_done(columns: Columns, rows: Iterable[int]) -> dict[int, str]:
     A login after the form is the second one; each log counts for itself, since their clocks agree to a second at best.
     """
     every = rows_of(rows)
-    marks = columns.marks[every]
+    marks = columns.marks(every)
     steps = marks & STEP
     showing = np.flatnonzero((steps != 0) & (steps != CHAIN))
     every = every[showing]
@@ -350,7 +386,7 @@ def steps_done(columns: Columns, rows: Iterable[int]) -> dict[int, str]:
 
 def last_step(columns: Columns, shown: dict[int, str], *, issued: bool) -> str | None:
     """Name the last step in the protocol's order that succeeded; a session that ends without a certificate is none."""
-    undone = (columns.marks[rows_of(shown)] & UNDONE).tolist()
+    undone = (columns.marks(rows_of(shown)) & UNDONE).tolist()
     done = {step for step, failed in zip(shown.values(), undone, strict=True) if not failed}
     return next((step for step in (_BACKWARDS if issued else _BACKWARDS[_UNISSUED:]) if step in done), None)
 
@@ -394,8 +430,11 @@ def known_time(columns: Columns, rows: np.ndarray) -> np.ndarray:
 
 def places(columns: Columns, rows: np.ndarray) -> np.ndarray:
     """Give numbers that rise in the order of sources, members by their names, and lines."""
-    source, member = columns.table.source[rows].astype(np.int64), columns.member[rows].astype(np.int64)
-    found: np.ndarray = source << 60 | member << 32 | columns.line[rows]
+    line = columns.line[rows]
+    member = columns.table.source[rows].astype(np.int64)
+    member *= len(columns.table.members)
+    member += columns.member[rows]
+    found: np.ndarray = member << int(line.max(initial=0)).bit_length() | line
     return found
 
 

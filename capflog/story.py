@@ -60,5 +60,9 @@ class Story:
         return self.end + (LATE_MS if self.gave_up else SLACK_MS)
 
 
-def inside(at: int, spans: Sequence[tuple[int, int]]) -> bool:
-    return any(lo <= at <= hi for lo, hi in spans)
+def inside(at: np.ndarray, spans: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Tell of each time whether it is in one of the spans."""
+    found = np.zeros(len(at), dtype=bool)
+    for lo, hi in spans:
+        found |= (lo <= at) & (at <= hi)
+    return found

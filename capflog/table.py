@@ -33,6 +33,9 @@ HOLE = "\0"
 #: So many kinds of events are looked for one by one.
 _FEW = 8
 
+#: Rows are of a stretch of the table where this is the most rows of it for each of them.
+_DENSE = 4
+
 #: The named values that are numbers; all others are words.
 NUMBERS = frozenset(name for name, (dtype, _) in VALUES.items() if dtype == "Int64")
 WORDS = frozenset(VALUES) - NUMBERS
@@ -392,6 +395,26 @@ class Table:
             self._put(found, own, rows)
         return found
 
+    def borne(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give the places among rows, which are sorted and distinct, of those that bear a number; and their numbers."""
+        own = self._numbers.get(name)
+        if not len(rows) or own is None or any(n == name for s in self.vocabulary.shapes for n, _ in s.numbers):
+            found = self.numbers(name, rows)
+            at = np.flatnonzero(found != NONE)
+            return at, found[at]
+        places, values = own
+        first, last = int(rows[0]), int(rows[-1])
+        lo, hi = np.searchsorted(places, (first, last + 1)).tolist()
+        places, values = places[lo:hi], values[lo:hi]
+        if last - first + 1 == len(rows):
+            at = places - first
+        else:
+            at = np.searchsorted(rows, places)
+            there = rows[at] == places
+            at, values = at[there], values[there]
+        there = values != NONE
+        return (at, values) if there.all() else (at[there], values[there])
+
     def bearing(self, name: str) -> np.ndarray:
         """List the rows that bear a value, in order."""
         shapes = self.vocabulary.shapes
@@ -437,10 +460,28 @@ class Table:
         if rows is None:
             found[places] = values
             return
-        at = np.searchsorted(places, rows)
-        at[at == len(places)] = 0
-        hit = places[at] == rows if len(places) else np.zeros(len(at), dtype=bool)
-        found[hit] = values[at[hit]]
+        if not len(rows) or not len(places):
+            return
+        first, last = int(rows.min()), int(rows.max())
+        lo, hi = np.searchsorted(places, (first, last + 1)).tolist()
+        if lo == hi:
+            return
+        places, values = places[lo:hi], values[lo:hi]
+        span = last - first + 1
+        if span == len(rows) and (rows[1:] > rows[:-1]).all():
+            found[places - first] = values
+        elif span <= _DENSE * len(rows):
+            # Of most rows of a stretch one look-up tells the place: no search for each.
+            number = np.zeros(span, dtype=np.int32)
+            number[places - first] = np.arange(1, hi - lo + 1, dtype=np.int32)
+            at = number[rows - first]
+            hit = np.flatnonzero(at)
+            found[hit] = values[at[hit] - 1]
+        else:
+            at = np.searchsorted(places, rows)
+            at[at == len(places)] = 0
+            hit = np.flatnonzero(places[at] == rows)
+            found[hit] = values[at[hit]]
 
     def words(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """Give a value that is a word for the given rows as an array of str, None where it is not borne."""

@@ -48,3 +48,17 @@ def before(found: np.ndarray, items: np.ndarray, spans: np.ndarray, last: np.nda
     np.maximum.accumulate(held, axis=0, out=held)
     last[spans] = held[-1]
     return np.where(found, held[:-1], -1)
+
+
+def counted(begin: np.ndarray, end: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count the spans, from ``begin`` to ``end``, with which each item, from ``low`` to ``high``, shares a moment.
+
+    Gives, too, the number of the one span where it is one, else anything. No span and no item ends before it begins:
+    then those that it meets have begun, less those that were over.
+    """
+    by_begin, by_end = np.argsort(begin, kind="stable"), np.argsort(end, kind="stable")
+    begun = np.searchsorted(begin[by_begin], high, side="right")
+    over = np.searchsorted(end[by_end], low)
+    # The sum of the numbers of all that it meets.
+    up_to_begin, up_to_end = (np.concatenate([[0], np.cumsum(order)]) for order in (by_begin, by_end))
+    return begun - over, up_to_begin[begun] - up_to_end[over]

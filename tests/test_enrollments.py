@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from capflog import exchanges, sequence, windows
+from capflog import ca_requests, cutting, sequence, windows
+from capflog import enrollments as joining
+from capflog import owners as owners_of_requests
 from capflog import steps as steps_of_ces
 from capflog.analysis import Analysis, analyze
 from capflog.attempts import find_attempts, unroll
@@ -20,6 +22,7 @@ from capflog.clocks import align
 from capflog.enrollments import Joined, join
 from capflog.reading import read_stored
 from capflog.starts import find_starts
+from capflog.story import Story
 from tests.scenes import (
     BROWSER,
     EASTERN,
@@ -616,11 +619,64 @@ def test_in_however_small_pieces_it_is_done_it_comes_out_the_same(monkeypatch: p
     for module, name, size in (
         (windows, "_PIECE", 3),
         (sequence, "_AT_ONCE", 2),
-        (exchanges, "_PIECE", 5),
-        (steps_of_ces, "_PIECE", 7),
+        (cutting, "_RUNS", 5),
+        (ca_requests, "_PIECE", 3),
+        (joining, "_PIECE", 7),
     ):
         monkeypatch.setattr(module, name, size)
     assert analyzed(trace, log, web, starting).report == whole
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_counting_tells_what_comparing_tells(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Where spans and requests come in turn they are counted, else each is compared with those around it."""
+    members = crowd(seed)
+    whole = analyzed(*members).report
+    monkeypatch.setattr(ca_requests._UnderWay, "_in_turn", property(lambda _: False, lambda *_: None), raising=False)
+    monkeypatch.setattr(
+        owners_of_requests._Waits,
+        "_alone_in_time",
+        lambda self, items: self._compared(items, np.zeros(len(self.since), dtype=bool), agreeing=False),
+    )
+    assert analyzed(*members).report == whole
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_requests_are_counted_as_they_are_compared(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    low = np.sort(chance.integers(0, 20_000, 500))
+    high = np.maximum.accumulate(low + chance.integers(0, 60, 500))
+    step = chance.integers(5, 10, 500).astype(np.uint8)
+    requests = ca_requests.Requests(low, low, low, high, step, low, low)
+    begin = chance.integers(0, 20_000, 40 * 4 ** (seed % 3)).tolist()
+    lasts = chance.integers(0, 400, len(begin)).tolist()
+    stories = [
+        Story("SEP", at, at + last, None, "incomplete", None, None) for at, last in zip(begin, lasts, strict=True)
+    ]
+    under_way = ca_requests._UnderWay(requests, stories)
+    assert under_way._in_turn
+    owner, opened = under_way._counted()
+    owner_compared, opened_compared = under_way._compared()
+    assert owner.tolist() == owner_compared.tolist()
+    for name in ("places", "linked", "choice"):
+        assert getattr(opened, name).tolist() == getattr(opened_compared, name).tolist()
+    chains = [sorted(chance.choice(40, 3).tolist()) for _ in range(100)]
+    common = [sorted(found.tolist()) for found in under_way.common(chains)]
+    under_way._in_turn = False
+    assert common == [sorted(found.tolist()) for found in under_way.common(chains)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_spans_that_items_meet_are_counted(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    low, begin = chance.integers(0, 3_000, 400), chance.integers(0, 3_000, 60)
+    high, end = low + chance.integers(0, 30, 400), begin + chance.integers(0, 50, 60)
+    meets = (begin <= high[:, None]) & (end >= low[:, None])
+    count, which = windows.counted(begin, end, low, high)
+    assert count.tolist() == meets.sum(axis=1).tolist()
+    one = count == 1
+    assert which[one].tolist() == meets[one].argmax(axis=1).tolist()
+    assert one.any()
 
 
 def test_a_wave_of_phones_is_told_apart_or_left_alone() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +15,8 @@ from capflog.analysis import analyze
 from capflog.bundle import BundleError
 from capflog.events import COLUMNS, SOURCES, VALUES, Event, StampForm, frame
 from capflog.parsing import Parsed, parse, parsers
+from capflog.reading import read_stored
+from capflog.table import NONE, NUMBERS
 from tests.conftest import ROOT
 from tests.scenes import (
     FIELDS,
@@ -306,3 +309,23 @@ def test_the_table_has_the_times_of_the_report() -> None:
     for record in records:
         assert pd.Timestamp(times[record.member, record.line]) == record.time
         assert pd.Timestamp(latest[record.member, record.line]) == record.latest
+
+
+def test_values_of_some_rows_are_those_of_all() -> None:
+    """However many rows are asked of, and in which order."""
+    chance = np.random.default_rng(5)
+    call = at("14:36:10.118")
+    table = read_stored([held("error.log", exchange(call, "SEPA")), held("capf1.txt", tries("SEPA", call))]).table
+    every = np.arange(len(table))
+    some = np.flatnonzero(chance.random(len(table)) < 0.5)
+    for rows in (every, every[3:17], every[-4:], every[::9], every[:0], some, some[::-1], chance.permutation(every)):
+        for name in VALUES:
+            if name not in NUMBERS:
+                assert (table.codes(name, rows)[0] == table.codes(name)[0][rows]).all()
+                continue
+            wanted = table.numbers(name)[rows]
+            assert (table.numbers(name, rows) == wanted).all()
+            if (rows[1:] > rows[:-1]).all():
+                borne, numbers = table.borne(name, rows)
+                assert borne.tolist() == np.flatnonzero(wanted != NONE).tolist()
+                assert numbers.tolist() == wanted[borne].tolist()
