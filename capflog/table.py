@@ -33,6 +33,9 @@ HOLE = "\0"
 #: So many kinds of events are looked for one by one.
 _FEW = 8
 
+#: So many rows are gone through at a time: what is made of them on the way stays in the processor's cache.
+_PIECE = 1 << 18
+
 #: The named values that are numbers; all others are words.
 NUMBERS = frozenset(name for name, (dtype, _) in VALUES.items() if dtype == "Int64")
 
@@ -288,9 +291,61 @@ class Table:
         """List the rows of these kinds, in order."""
         return np.flatnonzero(self.of_kinds(kinds))
 
+    @cached_property
+    def runs(self) -> np.ndarray:
+        """Where rows of one member and source stand together, in order: (n, 4), first, behind the last, both numbers."""
+        begins = [np.zeros(min(1, self.count), dtype=np.int64)]
+        for at in range(1, self.count, _PIECE):
+            end = min(at + _PIECE, self.count)
+            new = self.member[at:end] != self.member[at - 1 : end - 1]
+            new |= self.source[at:end] != self.source[at - 1 : end - 1]
+            begins.append(np.flatnonzero(new) + at)
+        begin = np.concatenate(begins)
+        return np.stack([begin, np.append(begin[1:], self.count)[: len(begin)], self.member[begin], self.source[begin]], 1)
+
+    def runs_of(self, source: str) -> np.ndarray:
+        """Give those of the :attr:`runs` that are of a source."""
+        found: np.ndarray = self.runs[self.runs[:, 3] == SOURCES.index(source)]
+        return found
+
     def of_source(self, source: str) -> np.ndarray:
         """List the rows of a source, in order."""
-        return np.flatnonzero(self.source == SOURCES.index(source))
+        runs = self.runs_of(source)[:, :2].tolist()
+        if not runs:
+            return np.zeros(0, dtype=np.int64)
+        return np.concatenate([np.arange(begin, end) for begin, end in runs])
+
+    def rows_saying(self, name: str, word: str) -> np.ndarray:
+        """List the rows whose value of that name is this word, in order."""
+        code = self.vocabulary.of(name).code(word)
+        own, codes = self._words.get(name, (np.zeros(0, dtype=np.int64),) * 2)
+        said = own[codes == code]
+        of_shape = self._codes_of_shapes(name)
+        shapes = np.flatnonzero(of_shape == code)
+        if len(shapes) and self.count:
+            shared = self._of_shapes(shapes)
+            # What a row says itself counts more than what its shape says.
+            at = np.searchsorted(shared, own)
+            at, own = at[at < len(shared)], own[at < len(shared)]
+            shared = np.delete(shared, at[shared[at] == own]) if len(own) else shared
+            said = np.sort(np.concatenate([said, shared])) if len(said) else shared
+        return said
+
+    def _of_shapes(self, shapes: np.ndarray) -> np.ndarray:
+        """List the rows of these shapes, in order."""
+        wanted = np.zeros(len(self.vocabulary.shapes), dtype=bool)
+        wanted[shapes] = True
+        found = []
+        for at in range(0, self.count, _PIECE):
+            piece = self.shape[at : at + _PIECE]
+            if len(shapes) <= _FEW:
+                mask = piece == shapes[0]
+                for shape in shapes[1:]:
+                    mask |= piece == shape
+            else:
+                mask = wanted[piece]
+            found.append(np.flatnonzero(mask) + at)
+        return np.concatenate(found)
 
     def kind_of(self, row: int) -> str:
         """Name a row's kind."""
@@ -334,15 +389,7 @@ class Table:
         """Give a value that is a word for the given rows as numbers of the words given beside it; -1: not borne."""
         words = self.vocabulary.of(name)
         shape = self.shape if rows is None else self.shape[rows]
-        of_shape = self._constants.get(name)
-        if of_shape is None:
-            said = [dict(s.words).get(name) for s in self.vocabulary.shapes]
-            # Of shapes that hold the device's name the word is made row by row: -2.
-            plain = sorted({word for word in said if word is not None and HOLE not in word})
-            codes = dict(zip(plain, words.codes_of(plain).tolist(), strict=True))
-            numbers = [-1 if w is None else -2 if HOLE in w else codes[w] for w in said]
-            of_shape = self._constants[name] = np.array(numbers or [-1], dtype=np.int32)
-        found: np.ndarray = of_shape[shape]
+        found: np.ndarray = self._codes_of_shapes(name)[shape]
         holes = np.flatnonzero(found == -2)
         if len(holes):
             where = holes if rows is None else np.asarray(rows)[holes]
@@ -358,6 +405,19 @@ class Table:
         if own is not None:
             self._put(found, own, rows)
         return found, words
+
+    def _codes_of_shapes(self, name: str) -> np.ndarray:
+        """Give the number of the word that all rows of a shape have alike, for each shape; -1: none, -2: see below."""
+        of_shape = self._constants.get(name)
+        if of_shape is None:
+            words = self.vocabulary.of(name)
+            said = [dict(s.words).get(name) for s in self.vocabulary.shapes]
+            # Of shapes that hold the device's name the word is made row by row: -2.
+            plain = sorted({word for word in said if word is not None and HOLE not in word})
+            codes = dict(zip(plain, words.codes_of(plain).tolist(), strict=True))
+            numbers = [-1 if w is None else -2 if HOLE in w else codes[w] for w in said]
+            of_shape = self._constants[name] = np.array(numbers or [-1], dtype=np.int32)
+        return of_shape
 
     @staticmethod
     def _put(found: np.ndarray, own: tuple[np.ndarray, np.ndarray], rows: np.ndarray | None) -> None:
