@@ -108,6 +108,8 @@ class Trace:
     begins: tuple[int, ...]
     first: int | None = None
     """The table's row at the first position, where the rows are the table's own one after the other."""
+    members: tuple[int, ...] = ()
+    """The numbers of the members that hold them."""
 
     def of(self, column: np.ndarray) -> np.ndarray:
         """Give a column of the table for each position; it may be a view of it."""
@@ -115,6 +117,16 @@ class Trace:
             return column[self.first : self.first + len(self.rows)]
         found: np.ndarray = column[self.rows]
         return found
+
+    def positions(self, rows: np.ndarray) -> np.ndarray:
+        """Give the positions of those of the table's rows (sorted) that are in the trace, in order."""
+        if self.first is not None:
+            begin, end = np.searchsorted(rows, (self.first, self.first + len(self.rows)))
+            found: np.ndarray = rows[begin:end] - self.first
+            return found
+        there = np.zeros(int(self.rows.max(initial=-1)) + 1, dtype=bool)
+        there[rows[: np.searchsorted(rows, len(there))]] = True
+        return np.flatnonzero(there[self.rows])
 
     def folders(self) -> list[Trace]:
         """Give the traces of the folders, each with its times since its own first midnight."""
@@ -163,7 +175,7 @@ def unroll(table: Table) -> Trace:
         else:
             day += 1
         unrolled[begin:end] += folder * APART + day * DAY_MS
-    return Trace(rows, unrolled, tuple(begins), first)
+    return Trace(rows, unrolled, tuple(begins), first, tuple(sorted(code for code, _ in files)))
 
 
 def _stragglers(stamps: np.ndarray, firsts: np.ndarray) -> np.ndarray:
@@ -229,7 +241,7 @@ class Columns:
     @classmethod
     def of(cls, table: Table, trace: Trace) -> Columns:
         device = trace.of(table.device)
-        ends = _positions(trace, table.rows_saying("message", "END_SESSION"))
+        ends = trace.positions(table.rows_saying("message", "END_SESSION"))
         ends = ends[device[ends] < 0]
         # What is never written to costs no memory.
         named = np.empty(len(device), dtype=trace.rows.dtype)
@@ -249,17 +261,6 @@ class Columns:
             for code, own in zip(codes, found, strict=True):
                 own.append(np.flatnonzero(part[:TOGETHER] == code) + begin)
         return [np.concatenate(own) for own in found]
-
-
-def _positions(trace: Trace, rows: np.ndarray) -> np.ndarray:
-    """Give the positions of those of the table's rows (sorted) that are in the trace, in order."""
-    if trace.first is not None:
-        begin, end = np.searchsorted(rows, (trace.first, trace.first + len(trace.rows)))
-        found: np.ndarray = rows[begin:end] - trace.first
-        return found
-    there = np.zeros(int(trace.rows.max(initial=-1)) + 1, dtype=bool)
-    there[rows[: np.searchsorted(rows, len(there))]] = True
-    return np.flatnonzero(there[trace.rows])
 
 
 @dataclass(slots=True)
