@@ -17,7 +17,7 @@ from capflog.facts import moments, ordered
 from capflog.sieve import Sieve, gathered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from capflog.conditions import Condition, EventTest
     from capflog.facts import Facts
@@ -110,24 +110,46 @@ class Asking:
         sorts, bits_of_sort = self._sieve.of_episodes(groups)
         at_work = np.array([self._sieve.fits(self._sieve.at_work, bits) for bits in bits_of_sort], dtype=bool)
         self.at_work: set[int] = set(np.flatnonzero(at_work[sorts]).tolist()) if groups else set()
-        candidates: dict[tuple[int, _Known], tuple[_Asked, ...]] = {}
-        for number, (sort, known) in enumerate(zip(sorts.tolist(), self._known(len(strays)), strict=True)):
-            asked = candidates.get((sort, known))
-            if asked is None:
-                asked = candidates[sort, known] = self._candidates(bits_of_sort[sort], known)
-            if asked:
-                self._ask(number, known, groups[number], asked)
+        self._ask_all(groups, sorts, bits_of_sort, self._known(len(strays)))
         self._sort()
 
     # ---- what an episode is, and what may hold on it ---------------------------------------------------------------
 
-    def _known(self, strays: int) -> Iterator[_Known]:
-        """Give of each episode in turn the kind of its fact, with outcome and error."""
-        for story in self._stories:
-            yield "enrollment", story.outcome, story.error
+    def _known(self, strays: int) -> tuple[np.ndarray, list[_Known]]:
+        """Give of each episode in turn the kind of its fact, with outcome and error, by a number: few differ."""
+        numbers: dict[_Known, int] = {}
+        every = [numbers.setdefault(("enrollment", s.outcome, s.error), len(numbers)) for s in self._stories]
         for start in self._starts:
-            yield "start", {True: "ok", False: "failed", None: "unknown"}[start.ok], None
-        yield from ((None, None, None) for _ in range(strays))
+            known = ("start", {True: "ok", False: "failed", None: "unknown"}[start.ok], None)
+            every.append(numbers.setdefault(known, len(numbers)))
+        found = np.full(len(every) + strays, numbers.setdefault((None, None, None), len(numbers)), dtype=np.int64)
+        found[: len(every)] = every
+        return found, list(numbers)
+
+    def _ask_all(
+        self,
+        groups: Sequence[Sequence[int] | np.ndarray],
+        sorts: np.ndarray,
+        bits_of_sort: Sequence[tuple[int, ...]],
+        known: tuple[np.ndarray, list[_Known]],
+    ) -> None:
+        """Let rules speak on those episodes on which a condition may hold; most of the others are alike."""
+        if not groups:
+            return
+        numbers, words = known
+        both = sorts * len(words) + numbers
+        there = np.zeros(len(bits_of_sort) * len(words), dtype=bool)
+        there[both] = True
+        candidates = {
+            pair: asked
+            for pair in np.flatnonzero(there).tolist()
+            if (asked := self._candidates(bits_of_sort[pair // len(words)], words[pair % len(words)]))
+        }
+        there[:] = False
+        there[list(candidates)] = True
+        for number in np.flatnonzero(there[both]).tolist():
+            pair = int(both[number])
+            self._ask(number, words[pair % len(words)], groups[number], candidates[pair])
 
     def _fact(self, number: int, known: _Known) -> dict[str, Any] | None:
         """Make the fact about the whole of an episode."""

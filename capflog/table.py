@@ -333,6 +333,18 @@ class Table:
             said = np.sort(np.concatenate([said, shared])) if len(said) else shared
         return said
 
+    def rows_of_each(self, kinds: Iterable[str]) -> dict[str, np.ndarray]:
+        """List the rows of each of these kinds, in order, with one look at all rows."""
+        codes = {self._kind_codes[kind]: kind for kind in kinds if kind in self._kind_codes}
+        found: dict[str, list[np.ndarray]] = {kind: [np.zeros(0, dtype=np.int64)] for kind in kinds}
+        for at in range(0, self.count if codes else 0, _PIECE):
+            piece = self.kind[at : at + _PIECE]
+            there = np.flatnonzero(np.bincount(piece)).tolist()
+            for code in there:
+                if code in codes:
+                    found[codes[code]].append(np.flatnonzero(piece == code) + at)
+        return {kind: np.concatenate(own) for kind, own in found.items()}
+
     def kind_of(self, row: int) -> str:
         """Name a row's kind."""
         return self.kinds[int(self.kind[row])]
