@@ -1,7 +1,4 @@
-"""How far enrollments came: what :mod:`capflog.steps` says of one row, said of all rows at once.
-
-What a row shows depends on a few of its values, and few of those differ: each combination is asked once.
-"""
+"""How far enrollments came: what :mod:`capflog.steps` says of single rows, said of many enrollments at once."""
 
 from __future__ import annotations
 

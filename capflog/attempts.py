@@ -347,16 +347,15 @@ def _made(
 
 def _ranks(positions: np.ndarray, edges: np.ndarray, group: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Give the place of the first in a group's ``positions`` (between its edges, sorted) that is above ``wanted``."""
-    low, high = edges[group], edges[group + 1]
-    while True:
-        # Halved as often as the largest group can be.
-        open_ = np.flatnonzero(low < high)
-        if not len(open_):
-            return low
+    low: np.ndarray = edges[group]
+    high: np.ndarray = edges[group + 1]
+    # The pieces in question are halved as often as the largest group can be.
+    while len(open_ := np.flatnonzero(low < high)):
         middle = (low[open_] + high[open_]) // 2
         above = positions[middle] > wanted[open_]
         high[open_[above]] = middle[above]
         low[open_[~above]] = middle[~above] + 1
+    return low
 
 
 #: What a line is, in a few bits: what it may begin or be, whether the session ends behind it, whether a line that

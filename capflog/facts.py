@@ -44,6 +44,14 @@ def moments(table: Table, rows: np.ndarray) -> np.ndarray:
     return at
 
 
+def by_moment(table: Table, rows: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Give the order in which each owner's rows (the owners rise) are sorted as :func:`ordered` does."""
+    found: np.ndarray = np.lexsort(
+        (table.line[rows], table.member[rows], table.source[rows], moments(table, rows), owner)
+    )
+    return found
+
+
 def ordered(columns: Columns, table: Table, rows: Collection[int]) -> list[int]:
     """Sort rows as :func:`capflog.steps.in_order` does, however many they are."""
     if len(rows) < _MANY:
@@ -70,6 +78,12 @@ def distinct_numbers(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give the numbers that there are, each once, and for each item the place of its number among them."""
     if len(values) < _MANY:
         return np.unique(values, return_inverse=True)
+    known = values[values != NONE]
+    least = int(known.min(initial=0))
+    span = int(known.max(initial=0)) - least + 1
+    if span <= 2 * len(values):
+        used, places = distinct(np.where(values == NONE, -1, values - least), span)
+        return np.where(used < 0, NONE, used + least), places
     # Nearly always few differ: each of them is looked for by itself, which is faster than to sort them all.
     places = np.zeros(len(values), dtype=np.int32)
     open_ = np.ones(len(values), dtype=bool)

@@ -77,13 +77,13 @@ def _requests_received(
 ) -> Iterator[np.ndarray]:
     """Give each libEST record of a request the time at which the request came in: its access record tells it later."""
     own = np.array([kind.startswith("est.") and kind != "est.shutdown" for kind in table.kinds], dtype=bool)
-    ending = [code for code, kind in enumerate(table.kinds) if kind in ("est.shutdown", "est.peer")]
+    ending = np.array([kind in ("est.shutdown", "est.peer") for kind in table.kinds], dtype=bool)
     kinds = [table.kind[rows] for rows in pieces]
     begins = np.cumsum([0, *(len(kind) for kind in kinds)]).tolist()
     told_at = [np.flatnonzero(its != NONE) for its in received]
     values = np.concatenate([its[at] for its, at in zip(received, told_at, strict=True)])
     tells = np.concatenate([at + begin for at, begin in zip(told_at, begins, strict=False)])
-    ends = np.concatenate([np.flatnonzero(np.isin(kind, ending)) + at for kind, at in zip(kinds, begins, strict=False)])
+    ends = np.concatenate([np.flatnonzero(ending[kind]) + at for kind, at in zip(kinds, begins, strict=False)])
     # A new peer, or the end of a connection, ends what went before it.
     since = np.append(0, ends)[np.searchsorted(ends, tells, side="right")]
     since = np.maximum(since, np.append(0, tells[:-1] + 1)[: len(tells)])

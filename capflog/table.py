@@ -295,7 +295,7 @@ class Table:
 
     @cached_property
     def runs(self) -> np.ndarray:
-        """Where rows of one member and source stand together, in order: (n, 4), first, behind the last, both numbers."""
+        """Where rows of one member and source stand together: (n, 4), first, behind the last, member, source."""
         begins = [np.zeros(min(1, self.count), dtype=np.int64)]
         for at in range(1, self.count, _PIECE):
             end = min(at + _PIECE, self.count)
@@ -303,7 +303,9 @@ class Table:
             new |= self.source[at:end] != self.source[at - 1 : end - 1]
             begins.append(np.flatnonzero(new) + at)
         begin = np.concatenate(begins)
-        return np.stack([begin, np.append(begin[1:], self.count)[: len(begin)], self.member[begin], self.source[begin]], 1)
+        return np.stack(
+            [begin, np.append(begin[1:], self.count)[: len(begin)], self.member[begin], self.source[begin]], 1
+        )
 
     def runs_of(self, source: str) -> np.ndarray:
         """Give those of the :attr:`runs` that are of a source."""
@@ -321,7 +323,7 @@ class Table:
         """List the rows whose value of that name is this word, in order."""
         code = self.vocabulary.of(name).code(word)
         own, codes = self._words.get(name, (np.zeros(0, dtype=np.int64),) * 2)
-        said = own[codes == code]
+        said: np.ndarray = own[codes == code]
         of_shape = self._codes_of_shapes(name)
         shapes = np.flatnonzero(of_shape == code)
         if len(shapes) and self.count:

@@ -61,8 +61,8 @@ class _Gaps:
     """Where lines that name no device may be an attempt's, as columns: between two of its lines, or after its last.
 
     ``k``: the place in ``named`` of the next line that names a device, which is at ``after`` (the trace's length where
-    there is none); ``owner``: the attempt, by its place in ``lines``; ``before``: the attempt's line; ``until``: the first position that is in question no more; ``last``:
-    whether no line of the attempt that names its device follows.
+    there is none); ``owner``: the attempt, by its place in ``lines``; ``before``: the attempt's line; ``until``: the
+    first position that is in question no more; ``last``: whether no line of the attempt that names its device follows.
     """
 
     k: np.ndarray
