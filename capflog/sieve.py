@@ -139,6 +139,6 @@ def blocks(sizes: Sequence[int], at_once: int = 0) -> Iterator[tuple[int, int]]:
 
 def gathered(groups: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Put groups of rows one behind the other: (the rows, for each the number of its group)."""
-    sizes = [len(rows) for rows in groups]
+    sizes = list(map(len, groups))
     rows = np.concatenate([np.zeros(0, dtype=np.int64), *groups]).astype(np.int64, copy=False)
     return rows, np.repeat(np.arange(len(sizes)), sizes)

@@ -18,7 +18,7 @@ from capflog.digests import Lexicon
 from capflog.events import SOURCES, VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -501,11 +501,17 @@ class Table:
             self.keep_texts((row,))
         return self._kept_texts[row]
 
-    def texts_of(self, rows: np.ndarray) -> Iterator[tuple[int, str]]:
-        """Read the lines of rows back, all at once, and keep none: (row, line), each once, in the table's order."""
+    def texts_of(self, rows: np.ndarray, keep: Container[int] = ()) -> Iterator[tuple[int, str]]:
+        """Read the lines of rows back, all at once: (row, line), each once, in the table's order.
+
+        Those of the rows ``keep`` are at hand for :meth:`text` afterwards, the others are not kept.
+        """
         if (rows[1:] <= rows[:-1]).any():
             rows = np.unique(rows)
-        return self.texts.fetch(self, rows)
+        for row, line in self.texts.fetch(self, rows):
+            if row in keep:
+                self._kept_texts[row] = line
+            yield row, line
 
     def forget_texts(self) -> None:
         """Let go of the lines that :meth:`keep_texts` read."""
