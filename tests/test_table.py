@@ -10,7 +10,7 @@ from capflog.attempts import by_member, unroll
 from capflog.clock_log import each_once
 from capflog.events import Event
 from capflog.facts import distinct_numbers
-from capflog.table import NONE, Rows, Shape, Table, TableBuilder
+from capflog.table import NONE, Shape, Table, TableBuilder, rows_of_events
 
 
 def a_table() -> Table:
@@ -63,7 +63,7 @@ def test_what_a_row_says_itself_counts_more_than_what_its_shape_says() -> None:
     builder = TableBuilder()
     shape = builder.vocabulary.shape(Shape("capf.message", words=(("message", "END_SESSION"),)))
     other = builder.vocabulary.of("message").codes_of(["HELLO", "END_SESSION"])
-    rows = Rows(*(np.zeros(4, dtype=dtype) for dtype in table_module.DENSE.values()))
+    rows = rows_of_events([Event("capf.message", 1_000)] * 4, builder.vocabulary)
     rows.shape[:] = shape
     rows.words["message"] = np.array([1, 2], dtype=np.int64), other
     builder.add_rows("capf", "capf1.txt", rows)
