@@ -1,7 +1,4 @@
-"""How far enrollments came: what :mod:`capflog.steps` says of one row, said of all rows at once.
-
-What a row shows depends on a few of its values, and few of those differ: each combination is asked once.
-"""
+"""How far enrollments came: what :mod:`capflog.steps` says of single rows, said of many enrollments at once."""
 
 from __future__ import annotations
 
@@ -9,10 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.facts import distinct, rows_by_kind
 from capflog.sieve import blocks, gathered
-from capflog.steps import STEPS, is_fault, last_step, steps_done
-from capflog.table import NUMBERS
+from capflog.steps import FAULT, STEP, STEPS, UNDONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,17 +15,6 @@ if TYPE_CHECKING:
     from capflog.steps import Columns
     from capflog.story import Story
     from capflog.table import Table
-
-#: The values that a row's step, its success and its fault depend on beside its kind (see :mod:`capflog.steps`).
-ASKED: dict[str, tuple[str, ...]] = {
-    "curl.ok": ("url", "function"),
-    "iis.request": ("url", "status", "win32", "user"),
-    "est.enroll.result": ("error", "code"),
-    "est.enroll.return": ("code",),
-    "est.access": ("status",),
-    "capf.message": ("message",),
-    "capf.op.status": ("error",),
-}
 
 #: No step.
 NO_STEP = 0
@@ -41,45 +25,27 @@ _STEP, _DONE, _FAULT = 0x0F, 0x10, 0x20
 _LOGIN, _FORM, _SECOND, _ANSWER = (STEPS.index(step) + 1 for step in ("login", "form", "second-login", "answer"))
 
 
+#: What a mark of :meth:`capflog.steps.Columns.marks` comes to here.
+_OF_MARK = np.zeros(256, dtype=np.uint8)
+for _mark in range(256):
+    _step = _mark & STEP if _mark & STEP <= len(STEPS) else NO_STEP
+    _OF_MARK[_mark] = _step | (_step != NO_STEP and not _mark & UNDONE) * _DONE | bool(_mark & FAULT) * _FAULT
+
+
 class Advance:
-    """Steps and faults of a table's rows. ``marks``: a byte for each row, see the bits above."""
+    """Steps and faults of a table's rows."""
 
     def __init__(self, columns: Columns, table: Table) -> None:
-        self._table = table
-        # Of the other kinds every row says the same.
-        same = np.zeros(len(table.kinds) + 1, dtype=np.uint8)
-        kinds, first = np.unique(table.kind, return_index=True)
-        for kind, row in zip(kinds.tolist(), first.tolist(), strict=True):
-            if table.kinds[kind] not in ASKED:
-                same[kind] = _mark(columns, row)
-        self.marks: np.ndarray = same[table.kind]
-        for name, rows in rows_by_kind(table, ASKED.keys()).items():
-            if len(rows):
-                alike, numbers = self._alike(rows, ASKED[name])
-                self.marks[rows] = np.array([_mark(columns, row) for row in alike], dtype=np.uint8)[numbers]
+        self._columns, self._table = columns, table
 
-    def _alike(self, rows: np.ndarray, names: Sequence[str]) -> tuple[list[int], np.ndarray]:
-        """Tell rows of one kind apart by those values: (a row of each sort, for each row the number of its sort)."""
-        numbers = np.zeros(len(rows), dtype=np.int64)
-        first = np.zeros(1, dtype=np.int64)
-        for name in names:
-            if name in NUMBERS:
-                column, words = self._table.numbers(name, rows), None
-            else:
-                column, words = self._table.codes(name, rows)
-            if (column == column[0]).all():
-                continue
-            if words is None:
-                values, places = np.unique(column, return_inverse=True)
-            else:
-                values, places = distinct(column, len(words))
-            _, first, numbers = np.unique(numbers * len(values) + places, return_index=True, return_inverse=True)
-        found: list[int] = rows[first].tolist()
-        return found, numbers
+    def marks(self, rows: np.ndarray) -> np.ndarray:
+        """Give a byte for each row, see the bits above."""
+        found: np.ndarray = _OF_MARK[self._columns.marks(rows)]
+        return found
 
     def faults(self, rows: np.ndarray) -> np.ndarray:
         """Tell of each row whether it tells of a failure."""
-        found: np.ndarray = (self.marks[rows] & _FAULT) != 0
+        found: np.ndarray = (self.marks(rows) & _FAULT) != 0
         return found
 
     def steps(self, rows: np.ndarray, owner: np.ndarray) -> np.ndarray:
@@ -87,7 +53,9 @@ class Advance:
 
         A step is its place in STEPS and one more; :data:`NO_STEP`: none. See :func:`capflog.steps.steps_done`.
         """
-        marks = self.marks[rows]
+        return self._steps(self.marks(rows), rows, owner)
+
+    def _steps(self, marks: np.ndarray, rows: np.ndarray, owner: np.ndarray) -> np.ndarray:
         steps: np.ndarray = marks & _STEP
         login = np.flatnonzero(steps == _LOGIN)
         form = np.flatnonzero((steps == _FORM) & ((marks & _DONE) != 0))
@@ -107,24 +75,18 @@ class Advance:
         found = np.zeros(len(stories), dtype=np.uint8)
         for begin, end in blocks([len(story.order) for story in stories]):
             rows, owner = gathered([story.order for story in stories[begin:end]])
-            steps = self.steps(rows, owner)
-            steps[(self.marks[rows] & _DONE) == 0] = NO_STEP
+            marks = self.marks(rows)
+            steps = self._steps(marks, rows, owner)
+            steps[(marks & _DONE) == 0] = NO_STEP
             issued = np.array([story.outcome == "issued" for story in stories[begin:end]], dtype=bool)
             # A session that ends without a certificate is no step.
-            steps[~issued[owner] & (steps >= _ANSWER)] = NO_STEP
-            np.maximum.at(found[begin:end], owner, steps)
+            steps[(steps >= _ANSWER) & ~issued[owner]] = NO_STEP
+            if len(rows):
+                heads = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))
+                found[begin:end][owner[heads]] = np.maximum.reduceat(steps, heads)
         return found
 
 
 def step_named(step: int) -> str | None:
     """Name a step as :meth:`Advance.steps` gives it."""
     return STEPS[step - 1] if step else None
-
-
-def _mark(columns: Columns, row: int) -> int:
-    """Say of one row, by itself, what it shows."""
-    shown = steps_done(columns, (row,))
-    mark = STEPS.index(shown[row]) + 1 if row in shown else NO_STEP
-    if last_step(columns, shown, issued=True) is not None:
-        mark |= _DONE
-    return mark | _FAULT if is_fault(columns, row) else mark

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from capflog.table import Table
 
 
+#: So many rows are gone through at a time: they stay in the processor's cache.
+_PIECE = 1 << 16
+
+
 @dataclass
 class Analysis:
     """What ``analyze`` found, with the event table that it found it in."""
@@ -171,19 +175,23 @@ def _report(
 def _spans(members: list[Member], table: Table) -> None:
     """Tell of each member the first and the last time of its events."""
     places = {name: code for code, name in enumerate(table.members)}
-    first = np.full(len(places), np.iinfo(np.int64).max)
-    last = np.full(len(places), NONE)
-    # The rows of a member stand together, but for those that were given out one by one.
-    begins = np.flatnonzero(np.diff(table.member, prepend=-1))
-    if len(begins):
-        of = table.member[begins]
-        known = np.where(table.time == NONE, np.iinfo(np.int64).max, table.time)
-        np.minimum.at(first, of, np.minimum.reduceat(known, begins))
-        np.maximum.at(last, of, np.maximum.reduceat(table.time, begins))
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for begin, end, code, _ in table.runs.tolist():
+        for at in range(begin, end, _PIECE):
+            piece = table.time[at : min(at + _PIECE, end)]
+            earliest, latest = int(piece.min()), int(piece.max())
+            if latest == NONE:
+                continue
+            if earliest == NONE:
+                # NONE is less than any time.
+                earliest = int(piece[piece != NONE].min())
+            first[code] = min(first.get(code, earliest), earliest)
+            last[code] = max(last.get(code, latest), latest)
     for member in members:
         place = places.get(member.member) if member.source else None
-        if place is not None and last[place] != NONE:
-            member.first, member.last = when(int(first[place])), when(int(last[place]))
+        if place is not None and place in last:
+            member.first, member.last = when(first[place]), when(last[place])
 
 
 def _service_start(start: Start, causes: list[str], recorder: Recorder) -> ServiceStart:

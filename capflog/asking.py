@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capflog.conditions import by_time, event_tests, may_hold
-from capflog.facts import moments, ordered
-from capflog.sieve import Sieve, gathered
+from capflog.facts import by_moment
+from capflog.sieve import Sieve, blocks, gathered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from capflog.conditions import Condition, EventTest
     from capflog.facts import Facts
@@ -110,24 +110,67 @@ class Asking:
         sorts, bits_of_sort = self._sieve.of_episodes(groups)
         at_work = np.array([self._sieve.fits(self._sieve.at_work, bits) for bits in bits_of_sort], dtype=bool)
         self.at_work: set[int] = set(np.flatnonzero(at_work[sorts]).tolist()) if groups else set()
-        candidates: dict[tuple[int, _Known], tuple[_Asked, ...]] = {}
-        for number, (sort, known) in enumerate(zip(sorts.tolist(), self._known(len(strays)), strict=True)):
-            asked = candidates.get((sort, known))
-            if asked is None:
-                asked = candidates[sort, known] = self._candidates(bits_of_sort[sort], known)
-            if asked:
-                self._ask(number, known, groups[number], asked)
+        self._ask_all(groups, sorts, bits_of_sort, self._known(len(strays)))
         self._sort()
 
     # ---- what an episode is, and what may hold on it ---------------------------------------------------------------
 
-    def _known(self, strays: int) -> Iterator[_Known]:
-        """Give of each episode in turn the kind of its fact, with outcome and error."""
-        for story in self._stories:
-            yield "enrollment", story.outcome, story.error
+    def _known(self, strays: int) -> tuple[np.ndarray, list[_Known]]:
+        """Give of each episode in turn the kind of its fact, with outcome and error, by a number: few differ."""
+        numbers: dict[_Known, int] = {}
+        every = [numbers.setdefault(("enrollment", s.outcome, s.error), len(numbers)) for s in self._stories]
         for start in self._starts:
-            yield "start", {True: "ok", False: "failed", None: "unknown"}[start.ok], None
-        yield from ((None, None, None) for _ in range(strays))
+            known = ("start", {True: "ok", False: "failed", None: "unknown"}[start.ok], None)
+            every.append(numbers.setdefault(known, len(numbers)))
+        found = np.full(len(every) + strays, numbers.setdefault((None, None, None), len(numbers)), dtype=np.int64)
+        found[: len(every)] = every
+        return found, list(numbers)
+
+    def _ask_all(
+        self,
+        groups: Sequence[Sequence[int] | np.ndarray],
+        sorts: np.ndarray,
+        bits_of_sort: Sequence[tuple[int, ...]],
+        known: tuple[np.ndarray, list[_Known]],
+    ) -> None:
+        """Let rules speak on those episodes on which a condition may hold; most of the others are alike."""
+        if not groups:
+            return
+        numbers, words = known
+        both = sorts * len(words) + numbers
+        there = np.zeros(len(bits_of_sort) * len(words), dtype=bool)
+        there[both] = True
+        candidates = {
+            pair: asked
+            for pair in np.flatnonzero(there).tolist()
+            if (asked := self._candidates(bits_of_sort[pair // len(words)], words[pair % len(words)]))
+        }
+        for pair, asked in candidates.items():
+            numbers_of_pair = np.flatnonzero(both == pair)
+            own = [groups[number] for number in numbers_of_pair.tolist()]
+            for first, last in blocks([len(rows) for rows in own]):
+                self._ask_alike(numbers_of_pair[first:last].tolist(), words[pair % len(words)], own[first:last], asked)
+        self.spoken = dict(sorted(self.spoken.items()))
+
+    def _ask_alike(
+        self,
+        numbers: Sequence[int],
+        known: _Known,
+        groups: Sequence[Sequence[int] | np.ndarray],
+        asked: tuple[_Asked, ...],
+    ) -> None:
+        """Let rules speak on episodes on which the same conditions may hold."""
+        rows, owner = gathered(groups)
+        if known[0] is None:
+            rows = rows[by_moment(self._facts.table, rows, owner)]
+        places, bits = self._sieve.bits_of(rows, self._tests_of(asked))
+        every = np.arange(len(groups) + 1)
+        edges = np.searchsorted(owner, every).tolist()
+        edges_of_own = np.searchsorted(owner[places], every).tolist()
+        own = rows[places]
+        for k, number in enumerate(numbers):
+            some = slice(edges_of_own[k], edges_of_own[k + 1])
+            self._ask(number, known, rows[edges[k] : edges[k + 1]], own[some], bits[some].tobytes(), asked)
 
     def _fact(self, number: int, known: _Known) -> dict[str, Any] | None:
         """Make the fact about the whole of an episode."""
@@ -164,15 +207,11 @@ class Asking:
 
     # ---- what is said ---------------------------------------------------------------------------------------------
 
-    def _ask(self, number: int, known: _Known, group: Sequence[int] | np.ndarray, asked: tuple[_Asked, ...]) -> None:
-        """Let rules speak on one episode."""
-        table = self._facts.table
+    def _ask(
+        self, number: int, known: _Known, rows: np.ndarray, own: np.ndarray, bits: bytes, asked: tuple[_Asked, ...]
+    ) -> None:
+        """Let rules speak on one episode, of whose rows ``own`` fit the tests that their bits say."""
         kind = known[0]
-        if kind is None:
-            group = ordered(self._columns, table, group)
-        rows = np.asarray(group, dtype=np.int64)
-        places, bits = self._sieve.bits_of(rows, self._tests_of(asked))
-        own = rows[places]
         fact = self._fact(number, known)
         likely = self._likely(number)
         sure = tuple(row not in likely for row in own.tolist()) if likely else ()
@@ -180,7 +219,7 @@ class Asking:
         if fact is not None:
             tests = self._sieve.of_facts[fact["kind"]]
             of_fact = tuple(all(t.holds(fact.get(t.field)) for t in test.tests) for test in tests)
-        key = (asked, bits.tobytes(), of_fact, sure)
+        key = (asked, bits, of_fact, sure)
         alike = not any(by_time(one.condition.tree) for one in asked)
         said = self._outcomes.get(key) if alike else None
         if said is None:
@@ -189,13 +228,12 @@ class Asking:
                 self._outcomes[key] = said
         if not said:
             return
-        kinds = table.kind[rows]
         spoken = []
         for one in said:
             proof = own[list(one.places)] if one.places else _NO_ROWS
             shows = self._shows(one.rule)
             if shows is not None:
-                proof = np.concatenate((proof, rows[shows[kinds]]))
+                proof = np.concatenate((proof, rows[shows[self._facts.table.kind[rows]]]))
             if not len(proof) and one.rule.last_resort:
                 proof = rows[-1:]
             spoken.append(Spoken(one.rule, proof, one.confidence, list(one.alternatives)))
@@ -275,7 +313,7 @@ class Asking:
         spoken, self._unsorted = self._unsorted, []
         table = self._facts.table
         rows, owner = gathered([one.rows for one in spoken])
-        order = np.lexsort((table.line[rows], table.member[rows], table.source[rows], moments(table, rows), owner))
+        order = by_moment(table, rows, owner)
         rows, owner = rows[order], owner[order]
         first = np.ones(len(rows), dtype=bool)
         first[1:] = (rows[1:] != rows[:-1]) | (owner[1:] != owner[:-1])

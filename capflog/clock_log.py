@@ -27,6 +27,9 @@ QUARTER_MS = 900_000
 ZONE_MIN, ZONE_MAX = -12 * 3_600_000, 14 * 3_600_000
 
 
+#: So many rows are gone through at a time: what is made of them on the way stays in the processor's cache.
+_PIECE = 1 << 16
+
 #: What tells that CES is at work, and the pages that it asks the CA for.
 _AT_WORK = ("curl.ok", "curl.failed", "curl.data")
 _PAGES = {"login": r"/certsrv/?$", "form": "certrqxt", "chain": r"certnew\.p7b", "certificate": r"certnew\.cer"}
@@ -37,35 +40,59 @@ def told(times: np.ndarray) -> np.ndarray:
     return np.where((times >= FIRST_MS) & (times < LAST_MS), times, NONE)
 
 
+def each_once(values: np.ndarray) -> np.ndarray:
+    """Give the distinct of some numbers, sorted: what numpy.unique does, without what it imports at its first call."""
+    if len(values) > 1 and not (values[1:] >= values[:-1]).all():
+        # What is nearly in order is put in order fastest by this kind.
+        values = np.sort(values, kind="stable")
+    first = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=first[1:])
+    found: np.ndarray = values[first]
+    return found
+
+
 class Log:
     """What the clocks need of the table, as arrays of the rows that bear it."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
         self._asked: dict[str, np.ndarray] = {}
-        self._rows: dict[str, np.ndarray] = {}
+        self._stamped: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def of(self, source: str, *kinds: str) -> np.ndarray:
         """List the rows of a source (and of these kinds), in order."""
-        if source not in self._rows:
-            self._rows[source] = self.table.of_source(source)
-        rows = self._rows[source]
-        if kinds:
-            wanted = np.array([kind in kinds for kind in self.table.kinds], dtype=bool)
-            rows = rows[wanted[self.table.kind[rows]]]
-        return rows
+        return self.table.rows_of(*kinds, source=source) if kinds else self.table.of_source(source)
 
     def stamped(self, source: str, *kinds: str) -> tuple[np.ndarray, np.ndarray]:
         """Give the rows of a source (and of these kinds) whose stamps can be told, and the stamps in ms."""
-        rows = self.of(source, *kinds)
-        stamps = told(self.table.stamp[rows])
-        known = stamps != NONE
-        return rows[known], stamps[known]
+        found = None if kinds else self._stamped.get(source)
+        if found is None:
+            rows = self.of(source, *kinds)
+            stamps = told(self.table.stamp[rows])
+            known = stamps != NONE
+            found = (rows, stamps) if known.all() else (rows[known], stamps[known])
+            if not kinds:
+                self._stamped[source] = found
+        return found
+
+    def members(self, source: str) -> list[str]:
+        """Name the members of a source that hold a stamp that can be told."""
+        found: set[int] = set()
+        for begin, end, member, _ in self.table.runs_of(source).tolist():
+            for at in range(begin, end, _PIECE):
+                if member in found:
+                    break
+                if (told(self.table.stamp[at : min(at + _PIECE, end)]) != NONE).any():
+                    found.add(member)
+        return [self.table.members[member] for member in sorted(found)]
 
     def zones(self) -> list[int]:
         """List the zones that libEST's access records carry, most frequent first, in s."""
         zones = self.table.numbers("zone", self.table.rows_of("est.access"))
-        found, first, often = np.unique(zones[zones != NONE], return_index=True, return_counts=True)
+        zones = zones[zones != NONE]
+        if len(zones) and (zones == zones[0]).all():
+            return [int(zones[0])]
+        found, first, often = np.unique(zones, return_index=True, return_counts=True)
         zones_by_number: list[int] = found[np.lexsort((first, -often))].tolist()
         return zones_by_number
 
@@ -78,7 +105,8 @@ class Log:
         utc = told(table.numbers("utc", rows))
         rows, utc = rows[utc != NONE], utc[utc != NONE]
         enrolling = self.holding("url", rows, lambda url: "enroll" in url)
-        return np.sort(np.concatenate([stamps, utc[enrolling] + table.numbers("zone", rows[enrolling]) * 1000]))
+        received = utc[enrolling] + table.numbers("zone", rows[enrolling]) * 1000
+        return np.sort(np.concatenate([stamps, received]), kind="stable")
 
     def holding(
         self, name: str, rows: np.ndarray, wanted: Callable[[str], object], *, none: bool = False
@@ -98,8 +126,8 @@ class Log:
     def starts_of_capf(self, trace: Trace) -> np.ndarray:
         """Windows (n, 2) from CAPF's reading of its parameters to its report that CES was started, in trace ms."""
         table = self.table
-        asks = np.flatnonzero(table.of_kinds(("ces.start.requested",))[trace.rows])
-        reads = np.flatnonzero(table.of_kinds(("capf.init", "capf.param"))[trace.rows])
+        asks = trace.positions(table.rows_of("ces.start.requested"))
+        reads = trace.positions(table.rows_of("capf.init", "capf.param"))
         begun = first_since(reads, asks)
         asks, begun = asks[begun >= 0], begun[begun >= 0]
         return np.stack([trace.unrolled[begun], trace.unrolled[asks]], axis=1)
@@ -111,7 +139,7 @@ class Log:
             asked = re.compile(_PAGES[step], re.IGNORECASE)
             there = self.holding("url", rows, asked.search)
             status = self.table.numbers("status", rows[there])
-            self._asked[step] = np.unique(stamps[there][(status >= 200) & (status < 400)])
+            self._asked[step] = each_once(stamps[there][(status >= 200) & (status < 400)])
         return self._asked[step]
 
     @cached_property
@@ -159,8 +187,10 @@ class Calls:
 
 def calls_of(log: Log, trace: Trace, attempts: Sequence[Attempt]) -> Calls:
     """Give the calls of the attempts that have both ends, in trace ms."""
-    whole = [a for a in attempts if a.call is not None and a.result is not None]
-    ends = np.array([(a.call, a.result) for a in whole], dtype=np.int64).reshape(-1, 2)
+    ends = np.empty((len(attempts), 2), dtype=np.int64)
+    ends[:, 0] = [-1 if a.call is None else a.call for a in attempts]
+    ends[:, 1] = [-1 if a.result is None else a.result for a in attempts]
+    ends = ends[(ends >= 0).all(axis=1)]
     windows = trace.unrolled[ends]
     results = trace.rows[ends[:, 1]]
     named, words = log.table.codes("error", results)

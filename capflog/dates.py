@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.attempts import DAY_MS, Trace
-from capflog.clock_log import FIRST_MS, LAST_MS, QUARTER_MS, ZONE_MAX, ZONE_MIN, Calls, Log, midnight, ms_of
+from capflog.clock_log import (
+    FIRST_MS,
+    LAST_MS,
+    QUARTER_MS,
+    ZONE_MAX,
+    ZONE_MIN,
+    Calls,
+    Log,
+    each_once,
+    midnight,
+    ms_of,
+)
 from capflog.offsets import iis_delta
 from capflog.table import NONE
 
@@ -28,6 +39,10 @@ class Dated:
 
 def _hits(windows: np.ndarray, moments: np.ndarray, before: int, after: int) -> int:
     """Count the windows that hold at least one of the (sorted) moments, widened by ``before`` and ``after`` ms."""
+    if not len(windows) or not len(moments):
+        return 0
+    if windows[:, 1].max() + after < moments[0] or windows[:, 0].min() - before > moments[-1]:
+        return 0
     left = np.searchsorted(moments, windows[:, 0] - before, side="left")
     right = np.searchsorted(moments, windows[:, 1] + after, side="right")
     return int((right > left).sum())
@@ -47,12 +62,11 @@ def date_by_ces(log: Log, trace: Trace, windows: np.ndarray) -> tuple[int | None
         return None, "", False
     starts = log.starts_of_capf(trace)
     days = range(-1, int(trace.unrolled[-1] // DAY_MS) + 2)
-    candidates = sorted({int(m) * DAY_MS - d * DAY_MS for m in np.unique(moments // DAY_MS) for d in days})
-    best = max(
-        candidates,
-        key=lambda day: (_hits(windows + day, moments, 1000, 2000) + _hits(starts + day, moments, 5000, 5000), day),
+    candidates = {int(m) * DAY_MS - d * DAY_MS for m in each_once(moments // DAY_MS) for d in days}
+    found, best = max(
+        (_hits(windows + day, moments, 1000, 2000) + _hits(starts + day, moments, 5000, 5000), day)
+        for day in candidates
     )
-    found = _hits(windows + best, moments, 1000, 2000) + _hits(starts + best, moments, 5000, 5000)
     # On the right day CES's work lies within CAPF's calls; on a wrong one some of it does by chance.
     known = np.concatenate([windows + np.array((-1000, 2000)), starts + np.array((-5000, 5000))]) + best
     inside = moments[(moments >= best + trace.unrolled[0] - 1000) & (moments <= best + trace.unrolled[-1] + 2000)]
@@ -104,7 +118,7 @@ def date_by_hints(log: Log, trace: Trace, dated: Mapping[str, Dated]) -> tuple[i
     settings = table.bearing("parameter")
     settings = settings[log.holding("parameter", settings, lambda name: name == "Operation Should Finish By")]
     values, words = table.codes("value", settings)
-    wishes = [words[code] for code in np.unique(values[values >= 0]).tolist() if words[code]]
+    wishes = [words[code] for code in sorted({*values[values >= 0].tolist()}) if words[code]]
     for wish in wishes:
         found = re.fullmatch(r"(\d{4}):(\d\d):(\d\d):(\d\d):(\d\d)", wish.strip())
         when = _moment("{}-{}-{}T{}:{}".format(*found.groups())) if found else None

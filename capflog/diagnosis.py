@@ -17,6 +17,7 @@ import numpy as np
 
 from capflog.advance import Advance, step_named
 from capflog.asking import SURENESS, Asking, Episode, Spoken
+from capflog.clock_log import each_once
 from capflog.facts import Facts, ordered, when
 from capflog.model import Evidence, Finding, Verdict
 from capflog.rulebook import PARAMETERS
@@ -201,7 +202,7 @@ def _findings(
             if number not in inherited or one.rule.severity != "error":
                 add(one, episode, own=True)
     for entry in gathered.values():
-        rows = np.unique(np.concatenate([one.rows for one in entry.spoken]))
+        rows = each_once(np.concatenate([one.rows for one in entry.spoken]))
         entry.rows = np.array(ordered(columns, facts.table, rows.tolist()), dtype=np.int64)
     readings = _Readings(facts.table, list(gathered.values()))
     parameters = _Parameters(columns, facts.table)
@@ -330,13 +331,14 @@ class _Readings:
 
     def __init__(self, table: Table, entries: Sequence[_Gathered]) -> None:
         shown = np.concatenate([np.zeros(0, np.int64), *(entry.rows[:EVIDENCE_KEPT] for entry in entries)])
-        table.keep_texts(shown.tolist())
         asking = [entry for entry in entries if entry.rule.read]
-        rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(entry.rows for entry in asking)]))
+        rows = each_once(np.concatenate([shown, *(entry.rows for entry in asking)]))
         tallies = [_Tally(entry, rows) for entry in asking]
-        for at, (_, line) in enumerate(table.texts_of(rows)):
+        place_of = {row: at for at, row in enumerate(rows.tolist())}
+        # One walk through the bundle serves both.
+        for row, line in table.texts_of(rows, keep=frozenset(shown.tolist())):
             for tally in tallies:
-                tally.take(at, line)
+                tally.take(place_of[row], line)
         self._found = {tally.rule.id: tally.readings() for tally in tallies}
 
     def of(self, rule: Rule, *, safe: bool) -> dict[str, str]:

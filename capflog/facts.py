@@ -24,6 +24,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 #: Rows from which on numpy sorts faster than Python.
 _MANY = 40
 
+#: So many different numbers are looked for one by one.
+_FEW = 24
+
 
 def when(ms: int | None) -> datetime | None:
     """Make an aware datetime of ms since 1970 UTC; None of None."""
@@ -41,6 +44,14 @@ def moments(table: Table, rows: np.ndarray) -> np.ndarray:
     return at
 
 
+def by_moment(table: Table, rows: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Give the order in which each owner's rows (the owners rise) are sorted as :func:`ordered` does."""
+    found: np.ndarray = np.lexsort(
+        (table.line[rows], table.member[rows], table.source[rows], moments(table, rows), owner)
+    )
+    return found
+
+
 def ordered(columns: Columns, table: Table, rows: Collection[int]) -> list[int]:
     """Sort rows as :func:`capflog.steps.in_order` does, however many they are."""
     if len(rows) < _MANY:
@@ -48,22 +59,6 @@ def ordered(columns: Columns, table: Table, rows: Collection[int]) -> list[int]:
     given = np.fromiter(rows, dtype=np.int64, count=len(rows))
     keys = (table.line[given], table.member[given], table.source[given], moments(table, given))
     found: list[int] = given[np.lexsort(keys)].tolist()
-    return found
-
-
-def rows_by_kind(table: Table, kinds: Collection[str]) -> dict[str, np.ndarray]:
-    """List the rows of each of these kinds, in order, with one look at all rows."""
-    rows = table.rows_of(*kinds)
-    of = table.kind[rows]
-    order = np.argsort(of, kind="stable")
-    codes = np.arange(len(table.kinds))
-    bounds = np.searchsorted(of[order], [codes, codes + 1]).tolist()
-    places = {kind: code for code, kind in enumerate(table.kinds)}
-    found = {}
-    for kind in kinds:
-        code = places.get(kind)
-        begin, end = (0, 0) if code is None else (bounds[0][code], bounds[1][code])
-        found[kind] = rows[order[begin:end]]
     return found
 
 
@@ -77,6 +72,31 @@ def distinct(codes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     place = np.zeros(count + 1, dtype=np.int32)
     place[used] = np.arange(len(used))
     return used - 1, place[codes + 1]
+
+
+def distinct_numbers(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the numbers that there are, each once, and for each item the place of its number among them."""
+    if len(values) < _MANY:
+        return np.unique(values, return_inverse=True)
+    known = values[values != NONE]
+    least = int(known.min(initial=0))
+    span = int(known.max(initial=0)) - least + 1
+    if span <= 2 * len(values):
+        used, places = distinct(np.where(values == NONE, -1, values - least), span)
+        return np.where(used < 0, NONE, used + least), places
+    # Nearly always few differ: each of them is looked for by itself, which is faster than to sort them all.
+    places = np.zeros(len(values), dtype=np.int32)
+    open_ = np.ones(len(values), dtype=bool)
+    found: list[int] = []
+    for place in range(_FEW):
+        at = int(open_.argmax())
+        if not open_[at]:
+            return np.array(found, dtype=values.dtype), places
+        same = values == values[at]
+        places[same] = place
+        open_ &= ~same
+        found.append(values[at])
+    return np.unique(values, return_inverse=True)
 
 
 class Facts:
@@ -125,13 +145,13 @@ class Facts:
         if field == "error" and kind.startswith("est."):
             return self._est_errors(rows)
         if field in NUMBERS:
-            values, numbers = np.unique(table.numbers(field, rows), return_inverse=True)
+            values, numbers = distinct_numbers(table.numbers(field, rows))
             return numbers, [None if value == NONE else value for value in values.tolist()]
         if field in ("device", "session"):
             codes = table.device[rows] if field == "device" else table.session[rows]
             words: Sequence[str] | Lexicon = table.devices if field == "device" else table.sessions
         elif field == "level":
-            shapes, numbers = np.unique(table.shape[rows], return_inverse=True)
+            shapes, numbers = distinct(table.shape[rows], len(table.vocabulary.shapes))
             return numbers, [table.vocabulary.shapes[shape].level or None for shape in shapes.tolist()]
         elif field in VALUES:
             codes, words = table.codes(field, rows)
@@ -143,9 +163,12 @@ class Facts:
     def _est_errors(self, rows: np.ndarray) -> tuple[np.ndarray, list[Any]]:
         """Name EST's errors by what a row says of it, the name and the number: few differ."""
         names, _ = self.table.codes("error", rows)
-        values, places = np.unique(self.table.numbers("code", rows), return_inverse=True)
+        values, places = distinct_numbers(self.table.numbers("code", rows))
         both = (names.astype(np.int64) + 1) * len(values) + places
-        _, first, numbers = np.unique(both, return_index=True, return_inverse=True)
+        sorts, numbers = distinct_numbers(both)
+        # What is written last stays: the first of each sort.
+        first = np.zeros(len(sorts), dtype=np.int64)
+        first[numbers[::-1]] = np.arange(len(rows))[::-1]
         return numbers, [self._columns.est_error(int(row))[0] for row in rows[first].tolist()]
 
     def keep_texts(self, rows: Iterable[int]) -> None:

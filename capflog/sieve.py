@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capflog.conditions import FACTS, EventTest, event_tests
-from capflog.facts import rows_by_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -53,7 +52,7 @@ class Sieve:
     def _fitting(self, facts: Facts) -> list[np.ndarray]:
         """Give for each test the rows that fit it."""
         columns: dict[tuple[str, str], tuple[np.ndarray, list[Any]]] = {}
-        of_kind = rows_by_kind(facts.table, {test.kind for test in self.tests})
+        of_kind = facts.table.rows_of_each({test.kind for test in self.tests})
         found = []
         for test in self.tests:
             every = of_kind[test.kind]
@@ -70,10 +69,13 @@ class Sieve:
                 if column is None:
                     column = columns[test.kind, one.field] = facts.column(one.field, test.kind, every)
                 numbers, values = column
-                holds = np.zeros(len(values), dtype=bool)
-                for number in np.unique(numbers[left]).tolist():
+                own = numbers if len(left) == len(numbers) else numbers[left]
+                asked, holds = np.zeros(len(values), dtype=bool), np.zeros(len(values), dtype=bool)
+                asked[own] = True
+                for number in np.flatnonzero(asked).tolist():
                     holds[number] = one.holds(values[number])
-                left = left[holds[numbers[left]]]
+                if not holds.all():
+                    left = left[holds[own]]
             found.append(every[left])
         return found
 
@@ -108,12 +110,15 @@ class Sieve:
         for first, last in blocks([len(rows) for rows in episodes]):
             rows, owner = gathered(episodes[first:last])
             places, bits = self.bits_of(rows)
-            both = np.zeros((last - first, words), dtype=np.uint64)
-            for word in range(words):
-                np.bitwise_or.at(both[:, word], owner[places], bits[:, word])
-            different, numbers = np.unique(both, axis=0, return_inverse=True)
-            known = [sorts.setdefault(tuple(bits), len(sorts)) for bits in different.tolist()]
-            found[first:last] = np.array(known, dtype=np.int32)[numbers.reshape(-1)]
+            # Most episodes have no such row: they are all of one sort.
+            owner = owner[places]
+            heads = np.flatnonzero(np.append(True, owner[1:] != owner[:-1]))[: len(owner)]
+            if len(heads) < last - first:
+                found[first:last] = sorts.setdefault((0,) * words, len(sorts))
+            if len(heads):
+                both = np.bitwise_or.reduceat(bits, heads, axis=0)
+                known = [sorts.setdefault(tuple(bits), len(sorts)) for bits in both.tolist()]
+                found[first + owner[heads]] = known
         return found, list(sorts)
 
     def fits(self, test: EventTest, bits: tuple[int, ...]) -> bool:
@@ -124,23 +129,16 @@ class Sieve:
 
 def blocks(sizes: Sequence[int], at_once: int = 0) -> Iterator[tuple[int, int]]:
     """Cut a sequence into pieces, (first, behind the last), of about ``at_once`` rows (0: :data:`ROWS_AT_ONCE`)."""
+    ends = np.cumsum(sizes)
     first, held = 0, 0
-    for place, size in enumerate(sizes):
-        if held and held + size > (at_once or ROWS_AT_ONCE):
-            yield first, place
-            first, held = place, 0
-        held += size
-    if first < len(sizes):
-        yield first, len(sizes)
+    while first < len(ends):
+        last = max(first + 1, int(np.searchsorted(ends, held + (at_once or ROWS_AT_ONCE), side="right")))
+        yield first, last
+        first, held = last, int(ends[last - 1])
 
 
 def gathered(groups: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Put groups of rows one behind the other: (the rows, for each the number of its group)."""
-    sizes = [len(rows) for rows in groups]
-    total = sum(sizes)
-    rows = np.empty(total, dtype=np.int64)
-    at = 0
-    for group, size in zip(groups, sizes, strict=True):
-        rows[at : at + size] = group
-        at += size
+    sizes = list(map(len, groups))
+    rows = np.concatenate([np.zeros(0, dtype=np.int64), *groups]).astype(np.int64, copy=False)
     return rows, np.repeat(np.arange(len(sizes)), sizes)

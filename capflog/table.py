@@ -18,7 +18,7 @@ from capflog.digests import Lexicon
 from capflog.events import SOURCES, VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -35,6 +35,9 @@ _FEW = 8
 
 #: Rows are of a stretch of the table where this is the most rows of it for each of them.
 _DENSE = 4
+
+#: So many rows are gone through at a time: what is made of them on the way stays in the processor's cache.
+_PIECE = 1 << 18
 
 #: The named values that are numbers; all others are words.
 NUMBERS = frozenset(name for name, (dtype, _) in VALUES.items() if dtype == "Int64")
@@ -359,13 +362,65 @@ class Table:
         found: np.ndarray = wanted[self.kind]
         return found
 
-    def rows_of(self, *kinds: str) -> np.ndarray:
-        """List the rows of these kinds, in order."""
-        return np.flatnonzero(self.of_kinds(kinds))
+    def rows_of(self, *kinds: str, source: str | None = None) -> np.ndarray:
+        """List the rows of these kinds (and of a source), in order."""
+        codes = [self._kind_codes[kind] for kind in kinds if kind in self._kind_codes]
+        runs = [(0, self.count)] if source is None else self.runs_of(source)[:, :2].tolist()
+        return _places(self.kind, codes, runs)
+
+    @cached_property
+    def runs(self) -> np.ndarray:
+        """Where rows of one member and source stand together: (n, 4), first, behind the last, member, source."""
+        begins = [np.zeros(min(1, self.count), dtype=np.int64)]
+        for at in range(1, self.count, _PIECE):
+            end = min(at + _PIECE, self.count)
+            new = self.member[at:end] != self.member[at - 1 : end - 1]
+            new |= self.source[at:end] != self.source[at - 1 : end - 1]
+            begins.append(np.flatnonzero(new) + at)
+        begin = np.concatenate(begins)
+        return np.stack(
+            [begin, np.append(begin[1:], self.count)[: len(begin)], self.member[begin], self.source[begin]], 1
+        )
+
+    def runs_of(self, source: str) -> np.ndarray:
+        """Give those of the :attr:`runs` that are of a source."""
+        found: np.ndarray = self.runs[self.runs[:, 3] == SOURCES.index(source)]
+        return found
 
     def of_source(self, source: str) -> np.ndarray:
         """List the rows of a source, in order."""
-        return np.flatnonzero(self.source == SOURCES.index(source))
+        runs = self.runs_of(source)[:, :2].tolist()
+        if not runs:
+            return np.zeros(0, dtype=np.int64)
+        return np.concatenate([np.arange(begin, end) for begin, end in runs])
+
+    def rows_saying(self, name: str, word: str) -> np.ndarray:
+        """List the rows whose value of that name is this word, in order."""
+        code = self.vocabulary.of(name).code(word)
+        own, codes = self._words.get(name, (np.zeros(0, dtype=np.int64),) * 2)
+        said: np.ndarray = own[codes == code]
+        of_shape = self._codes_of_shapes(name)
+        shapes = np.flatnonzero(of_shape == code)
+        if len(shapes) and self.count:
+            shared = _places(self.shape, shapes.tolist(), [(0, self.count)])
+            # What a row says itself counts more than what its shape says.
+            at = np.searchsorted(shared, own)
+            at, own = at[at < len(shared)], own[at < len(shared)]
+            shared = np.delete(shared, at[shared[at] == own]) if len(own) else shared
+            said = np.sort(np.concatenate([said, shared])) if len(said) else shared
+        return said
+
+    def rows_of_each(self, kinds: Iterable[str]) -> dict[str, np.ndarray]:
+        """List the rows of each of these kinds, in order, with one look at all rows."""
+        codes = {self._kind_codes[kind]: kind for kind in kinds if kind in self._kind_codes}
+        found: dict[str, list[np.ndarray]] = {kind: [np.zeros(0, dtype=np.int64)] for kind in kinds}
+        for at in range(0, self.count if codes else 0, _PIECE):
+            piece = self.kind[at : at + _PIECE]
+            there = np.flatnonzero(np.bincount(piece)).tolist()
+            for code in there:
+                if code in codes:
+                    found[codes[code]].append(np.flatnonzero(piece == code) + at)
+        return {kind: np.concatenate(own) for kind, own in found.items()}
 
     def kind_of(self, row: int) -> str:
         """Name a row's kind."""
@@ -381,7 +436,7 @@ class Table:
 
     # ---- values ---------------------------------------------------------------------------------------------------
 
-    def numbers(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+    def numbers(self, name: str, rows: np.ndarray | slice | None = None) -> np.ndarray:
         """Give a value that is a number for the given rows (all of them: None) as int64; NONE where it is not borne."""
         shape = self.shape if rows is None else self.shape[rows]
         of_shape = self._constants.get(name)
@@ -429,15 +484,7 @@ class Table:
         """Give a value that is a word for the given rows as numbers of the words given beside it; -1: not borne."""
         words = self.vocabulary.of(name)
         shape = self.shape if rows is None else self.shape[rows]
-        of_shape = self._constants.get(name)
-        if of_shape is None:
-            said = [dict(s.words).get(name) for s in self.vocabulary.shapes]
-            # Of shapes that hold the device's name the word is made row by row: -2.
-            plain = sorted({word for word in said if word is not None and HOLE not in word})
-            codes = dict(zip(plain, words.codes_of(plain).tolist(), strict=True))
-            numbers = [-1 if w is None else -2 if HOLE in w else codes[w] for w in said]
-            of_shape = self._constants[name] = np.array(numbers or [-1], dtype=np.int32)
-        found: np.ndarray = of_shape[shape]
+        found: np.ndarray = self._codes_of_shapes(name)[shape]
         holes = np.flatnonzero(found == -2)
         if len(holes):
             where = holes if rows is None else np.asarray(rows)[holes]
@@ -454,26 +501,49 @@ class Table:
             self._put(found, own, rows)
         return found, words
 
+    def _codes_of_shapes(self, name: str) -> np.ndarray:
+        """Give the number of the word that all rows of a shape have alike, for each shape; -1: none, -2: see below."""
+        of_shape = self._constants.get(name)
+        if of_shape is None:
+            words = self.vocabulary.of(name)
+            said = [dict(s.words).get(name) for s in self.vocabulary.shapes]
+            # Of shapes that hold the device's name the word is made row by row: -2.
+            plain = sorted({word for word in said if word is not None and HOLE not in word})
+            codes = dict(zip(plain, words.codes_of(plain).tolist(), strict=True))
+            numbers = [-1 if w is None else -2 if HOLE in w else codes[w] for w in said]
+            of_shape = self._constants[name] = np.array(numbers or [-1], dtype=np.int32)
+        return of_shape
+
     @staticmethod
-    def _put(found: np.ndarray, own: tuple[np.ndarray, np.ndarray], rows: np.ndarray | None) -> None:
+    def _put(found: np.ndarray, own: tuple[np.ndarray, np.ndarray], rows: np.ndarray | slice | None) -> None:
         places, values = own
         if rows is None:
             found[places] = values
             return
+        if isinstance(rows, slice):
+            low, high = np.searchsorted(places, (rows.start, rows.stop))
+            found[places[low:high] - rows.start] = values[low:high]
+            return
         if not len(rows) or not len(places):
             return
         first, last = int(rows.min()), int(rows.max())
-        lo, hi = np.searchsorted(places, (first, last + 1)).tolist()
-        if lo == hi:
+        low, high = np.searchsorted(places, (first, last + 1)).tolist()
+        if low == high:
             return
-        places, values = places[lo:hi], values[lo:hi]
+        places, values = places[low:high], values[low:high]
         span = last - first + 1
-        if span == len(rows) and (rows[1:] > rows[:-1]).all():
+        rising = (rows[1:] > rows[:-1]).all()
+        if rising and span == len(rows):
             found[places - first] = values
+        elif rising and len(places) < len(rows):
+            # Whichever are fewer are looked for among the others.
+            at = np.searchsorted(rows, places)
+            hit = rows[at] == places
+            found[at[hit]] = values[hit]
         elif span <= _DENSE * len(rows):
             # Of most rows of a stretch one look-up tells the place: no search for each.
             number = np.zeros(span, dtype=np.int32)
-            number[places - first] = np.arange(1, hi - lo + 1, dtype=np.int32)
+            number[places - first] = np.arange(1, high - low + 1, dtype=np.int32)
             at = number[rows - first]
             hit = np.flatnonzero(at)
             found[hit] = values[at[hit] - 1]
@@ -541,11 +611,17 @@ class Table:
             self.keep_texts((row,))
         return self._kept_texts[row]
 
-    def texts_of(self, rows: np.ndarray) -> Iterator[tuple[int, str]]:
-        """Read the lines of rows back, all at once, and keep none: (row, line), each once, in the table's order."""
+    def texts_of(self, rows: np.ndarray, keep: Container[int] = ()) -> Iterator[tuple[int, str]]:
+        """Read the lines of rows back, all at once: (row, line), each once, in the table's order.
+
+        Those of the rows ``keep`` are at hand for :meth:`text` afterwards, the others are not kept.
+        """
         if (rows[1:] <= rows[:-1]).any():
             rows = np.unique(rows)
-        return self.texts.fetch(self, rows)
+        for row, line in self.texts.fetch(self, rows):
+            if row in keep:
+                self._kept_texts[row] = line
+            yield row, line
 
     def forget_texts(self) -> None:
         """Let go of the lines that :meth:`keep_texts` read."""
@@ -598,6 +674,25 @@ class Table:
         for name in VALUES:
             data[name] = numbers(self.numbers(name)) if name in NUMBERS else words(*self.codes(name))
         return pd.DataFrame(data)
+
+
+def _places(column: np.ndarray, codes: Sequence[int], runs: Iterable[Sequence[int]]) -> np.ndarray:
+    """List the places, within the runs (first, behind the last), at which a column has one of the codes."""
+    found = [np.zeros(0, dtype=np.int64)]
+    wanted = np.zeros(max(codes, default=0) + 1, dtype=bool)
+    wanted[list(codes)] = True
+    for begin, end in runs if len(codes) else ():
+        for at in range(begin, end, _PIECE):
+            piece = column[at : min(at + _PIECE, end)]
+            if len(codes) <= _FEW:
+                # A comparison goes through a column ten times as fast as a look-up.
+                mask = piece == codes[0]
+                for code in codes[1:]:
+                    mask |= piece == code
+            else:
+                mask = wanted.take(piece, mode="clip") & (piece < len(wanted))
+            found.append(np.flatnonzero(mask) + at)
+    return np.concatenate(found)
 
 
 class TableBuilder:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from capflog.attempts import Columns, Found
+    from capflog.attempts import Columns, Found, Lines
 
 #: Another device's line within so many named lines, and so close, may be of an unnamed line's session. (ms)
 _AROUND, _CLOSE = 8, 200
@@ -16,8 +16,9 @@ _AROUND, _CLOSE = 8, 200
 #: How long after an attempt's last line a line that names no device may still be its own. (ms)
 AFTERMATH = 2_000
 
-#: How many lines are looked at together: what is made of them on the way takes some hundred bytes each.
-TOGETHER = 1 << 21
+#: How many lines are looked at together: what is made of them on the way takes some ten to a hundred bytes each, and
+#: stays in the processor's cache.
+TOGETHER = 1 << 17
 
 
 def following(where: np.ndarray, at: np.ndarray, none: int) -> np.ndarray:
@@ -26,33 +27,33 @@ def following(where: np.ndarray, at: np.ndarray, none: int) -> np.ndarray:
     return found
 
 
-def give_unnamed(columns: Columns, found: Found) -> np.ndarray:
+def give_unnamed(columns: Columns, found: Found, lines: Lines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give the lines that name no device to the attempt around them: certain where no other is under way.
 
-    Puts them to it in ``columns.owner``, and gives the positions of those that are only likely its own.
+    Gives for each such line its attempt (by its place in ``lines``), its position, and whether it is only likely.
     """
     named, count = columns.named, len(columns.device)
-    owners = np.append(columns.owner[named], -1)
-    k = np.flatnonzero(owners >= 0)
-    attempt, same = owners[k], owners[k] == owners[k + 1]
-    before, after = named[k].astype(np.int64), np.append(named, count)[k + 1].astype(np.int64)
-    last = before == found.last[attempt]
+    order = np.argsort(lines.named)
+    place, k = lines.gaps[order], lines.named[order].astype(np.int64)
+    owner = np.searchsorted(lines.edges, place, side="right") - 1
+    last = place + 1 == lines.edges[owner + 1]
+    before = named[k].astype(np.int64)
+    after = np.where(k + 1 < len(named), named[np.minimum(k + 1, len(named) - 1)], count).astype(np.int64)
     # What follows on the session's end after an attempt's last line is of another session.
     until = np.where(last, np.minimum(after, following(columns.ends, before, count) + 1), after)
-    gap = (last | same) & (until - before > 1)
-    gaps = _Gaps(k[gap] + 1, attempt[gap], before[gap], after[gap], until[gap], last[gap])
-    del owners, k, attempt, same, before, after, last, until, gap
+    gaps = _Gaps(k + 1, owner, before, after, until, last)
     if not len(gaps.k):
-        return np.zeros(0, dtype=np.int64)
+        return (np.zeros(0, dtype=np.int64),) * 2 + (np.zeros(0, dtype=bool),)
     sizes = np.cumsum(gaps.until - gaps.before - 1)
-    edges = np.unique(np.searchsorted(sizes, np.arange(TOGETHER, sizes[-1], TOGETHER)) + 1).tolist()
+    edges = sorted({*(np.searchsorted(sizes, np.arange(TOGETHER, sizes[-1], TOGETHER)) + 1).tolist()})
     alone = _Alone(columns, found)
-    likely = [
-        _give_gaps(columns, found, alone, _Gaps(*(getattr(gaps, name)[begin:end] for name in _Gaps.__slots__)))
+    parts = [
+        _give_gaps(columns, found, lines, alone, _Gaps(*(getattr(gaps, name)[begin:end] for name in _Gaps.__slots__)))
         for begin, end in zip([0, *edges], [*edges, len(gaps.k)], strict=True)
         if end > begin
     ]
-    return np.concatenate(likely)
+    owners, positions, likely = (np.concatenate([part[n] for part in parts]) for n in range(3))
+    return owners, positions, likely
 
 
 @dataclass(slots=True)
@@ -60,26 +61,29 @@ class _Gaps:
     """Where lines that name no device may be an attempt's, as columns: between two of its lines, or after its last.
 
     ``k``: the place in ``named`` of the next line that names a device, which is at ``after`` (the trace's length where
-    there is none); ``before``: the attempt's line; ``until``: the first position that is in question no more; ``last``:
-    whether no line of the attempt that names its device follows.
+    there is none); ``owner``: the attempt, by its place in ``lines``; ``before``: the attempt's line; ``until``: the
+    first position that is in question no more; ``last``: whether no line of the attempt that names its device follows.
     """
 
     k: np.ndarray
-    attempt: np.ndarray
+    owner: np.ndarray
     before: np.ndarray
     after: np.ndarray
     until: np.ndarray
     last: np.ndarray
 
 
-def _give_gaps(columns: Columns, found: Found, alone: _Alone, gaps: _Gaps) -> np.ndarray:
-    """Give the lines in the gaps to their attempts; gives the positions of those that are only likely their own."""
-    at, owner = columns.at, columns.owner
+def _give_gaps(
+    columns: Columns, found: Found, lines: Lines, alone: _Alone, gaps: _Gaps
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the lines in the gaps to their attempts, as :func:`give_unnamed` does."""
+    at = columns.at
     sizes = gaps.until - gaps.before - 1
     g = np.repeat(np.arange(len(sizes)), sizes)
     p = np.arange(len(g)) + (gaps.until - np.cumsum(sizes))[g]
     ends = np.append(columns.ends, -1)[np.searchsorted(columns.ends, p)] == p
-    attempt, last = gaps.attempt[g], gaps.last[g]
+    owner, last = gaps.owner[g], gaps.last[g]
+    attempt = lines.attempt[owner]
     call, result = found.call[attempt], found.result[attempt]
     # While CAPF waits for CES nothing happens in the phone's session: least of all does it end.
     waits = (call >= 0) & (call < p) & ((result < 0) | (p < result))
@@ -95,9 +99,7 @@ def _give_gaps(columns: Columns, found: Found, alone: _Alone, gaps: _Gaps) -> np
     latest = at[gaps.before]
     latest[g[followed]] = at[p[followed]]
     own |= last & ends & ~(open_ & sure) & (at[p] == latest[g])
-    owner[p[own]] = attempt[own]
-    likely: np.ndarray = p[own & ~(open_ & sure)]
-    return likely
+    return owner[own], p[own], ~(open_ & sure)[own]
 
 
 def _follow(at: np.ndarray, p: np.ndarray, g: np.ndarray, lines: np.ndarray, gaps: _Gaps) -> np.ndarray:
@@ -109,7 +111,7 @@ def _follow(at: np.ndarray, p: np.ndarray, g: np.ndarray, lines: np.ndarray, gap
     late = np.cumsum(step > AFTERMATH)
     own = late == (late - (step > AFTERMATH))[heads][np.cumsum(heads) - 1]
     # Where threads wrote out of turn a line may follow again after one that does not.
-    for one in np.unique(gap[step < 0]).tolist():
+    for one in sorted({*gap[step < 0].tolist()}):
         latest = at[gaps.before[one]]
         for k in range(*np.searchsorted(gap, (one, one + 1))):
             own[k] = when[k] - latest <= AFTERMATH
