@@ -192,8 +192,8 @@ class _Block:
     """One block's lines as arrays."""
 
     __slots__ = (
-        "begins", "body", "buffer", "code", "count", "data", "device", "digest", "layout", "length", "made", "plain",
-        "rest", "session", "stamp", "stamped", "start", "stop",
+        "begins", "body", "buffer", "code", "count", "data", "device", "digest", "found", "layout", "length", "made",
+        "plain", "rest", "session", "stamp", "stamped", "start", "stop",
     )  # fmt: skip
 
     def __init__(self, data: bytes, layout: StampLayout | None, *, begins: bool) -> None:
@@ -239,10 +239,20 @@ class _Block:
         self.device = np.full(self.count, -1, dtype=np.int32)
         self.session = np.full(self.count, -1, dtype=np.int32)
         self.digest = np.zeros(self.count, dtype=np.uint64)
+        self.found: dict[int, np.ndarray] = {}
         #: The buffer without its digits, once it is asked for.
         self.plain: np.ndarray | None = None
         #: Values that are made of pieces of lines: (line, names, values).
         self.made: list[tuple[int, tuple[str, ...], tuple[str | int, ...]]] = []
+
+    def places(self, letter: int) -> np.ndarray:
+        """List where a letter stands in the block; behind the last there are two places out of it."""
+        found = self.found.get(letter)
+        if found is None:
+            size = len(self.data)
+            places = np.flatnonzero(self.buffer[:size] == letter)
+            found = self.found[letter] = np.append(places, (size + _PADDING, size + _PADDING))
+        return found
 
     def line(self, at: int) -> bytes:
         return self.data[self.start[at] : self.stop[at]]
@@ -365,21 +375,23 @@ class Scanner:
 
     def _digest(self, block: _Block, todo: np.ndarray) -> None:
         """Find the digests of lines, and the frames that they begin with."""
-        seed = np.zeros(block.count, dtype=np.uint64)
+        seed = block.stamped[todo].astype(np.uint64)
         if self._frames:
             self._frame(block, todo, seed)
-        seed[block.stamped] += np.uint64(1 << 40)
         if block.plain is None:
             block.plain = without_digits(block.buffer)
-        plain = block.plain
-        rest, length = block.rest[todo], block.length[todo]
-        block.digest[todo] = digests(plain, rest, length, seed[todo])
-        for at in todo[length > WIDEST].tolist():
+        length = block.length[todo]
+        block.digest[todo] = digests(block.plain, block.rest[todo], length, seed)
+        for k in np.flatnonzero(length > WIDEST).tolist():
+            at = int(todo[k])
             masked = block.data[block.rest[at] : block.stop[at]].translate(_DIGITS)
-            block.digest[at] = (hash((int(seed[at]), masked)) & 0xFFFF_FFFF_FFFF_FFFF) | 1
+            block.digest[at] = (hash((int(seed[k]), masked)) & 0xFFFF_FFFF_FFFF_FFFF) | 1
 
     def _frame(self, block: _Block, todo: np.ndarray, seed: np.ndarray) -> None:
-        """Find the frames with a session or a name in them that bodies begin with; the rest is behind them."""
+        """Find the frames with a session or a name in them that bodies begin with; the rest is behind them.
+
+        ``seed``: one number for each of the lines, into which the frame's goes.
+        """
         size = _SHORT
         if block.begins is None:
             begins = windows(block.buffer, size)[block.body[todo]].view(np.uint64)
@@ -392,44 +404,41 @@ class Scanner:
             for column in range(size // 8):
                 if mask[column]:
                     fits &= begins[:, column] & mask[column] == begin[column]
-            lines = todo[fits]
-            if len(lines):
-                self._frame_of(block, lines, frame, np.uint64(number << 48), seed)
+            own = np.flatnonzero(fits)
+            if len(own):
+                own = own[self._frame_of(block, todo[own], frame)]
+                seed[own] += np.uint64(number << 8)
 
-    def _frame_of(self, block: _Block, lines: np.ndarray, frame: Frame, mark: np.uint64, seed: np.ndarray) -> None:
+    def _frame_of(self, block: _Block, lines: np.ndarray, frame: Frame) -> np.ndarray:
+        """Take session and name of lines that begin as a frame does; gives the numbers of those that are one."""
         at = block.body[lines] + len(frame.before)
-        window = windows(block.buffer, 48)[at]
-        ends = window == frame.close
+        closes = block.places(frame.close)
+        following = np.searchsorted(closes, at)
         sessions = np.full(len(lines), -1, dtype=np.int32)
         good = np.ones(len(lines), dtype=bool)
         if frame.session:
-            first = ends.argmax(axis=1)
-            rows = np.arange(len(lines))
-            good &= ends[rows, first] & (first > 0)
-            ends[rows, first] = False
-            sessions = self._codes(block, at, first, self.book.sessions, _SESSION, self.vocabulary.sessions)
+            length = closes[following] - at
+            good = (length > 0) & (length <= _SESSION_MOST)
+            kept = np.flatnonzero(good)
+            sessions[kept] = self._codes(
+                block, at[kept], length[kept], self.book.sessions, _SESSION, self.vocabulary.sessions
+            )
             good &= sessions >= 0
-            at = at + first + 1
-            stop = ends.argmax(axis=1)
-            good &= ends[rows, stop]
-            length = stop - first - 1
-        else:
-            stop = ends.argmax(axis=1)
-            good &= ends[np.arange(len(lines)), stop]
-            length = stop
-        good &= length > 0
-        good &= at + length < block.stop[lines]
-        lines, at, length = lines[good], at[good], length[good]
-        if not len(lines) or self._name is None:
-            return
-        names = self._codes(block, at, length, self.book.names, self._name, self.vocabulary.devices)
-        good2 = names >= 0
-        lines, at, length = lines[good2], at[good2], length[good2]
-        block.device[lines] = names[good2]
-        block.session[lines] = sessions[good][good2]
-        block.rest[lines] = at + length + 1
+            at = closes[following] + 1
+            following = following + 1
+        length = closes[following] - at
+        good &= (length > 0) & (length <= _NAME_MOST) & (closes[following] < block.stop[lines])
+        kept = np.flatnonzero(good)
+        if not len(kept) or self._name is None:
+            return kept[:0]
+        names = self._codes(block, at[kept], length[kept], self.book.names, self._name, self.vocabulary.devices)
+        kept, names = kept[names >= 0], names[names >= 0]
+        lines = lines[kept]
+        block.device[lines] = names
+        block.session[lines] = sessions[kept]
+        block.rest[lines] = closes[following[kept]] + 1
         block.length[lines] = block.stop[lines] - block.rest[lines]
-        seed[lines] = mark
+        return kept
 
     def _codes(
         self, block: _Block, at: np.ndarray, length: np.ndarray, known: Known, pattern: re.Pattern[bytes], words: Any
@@ -956,6 +965,9 @@ def _one_by_one_made(learnt: Learnt) -> bool:
     """Tell whether a shape has values that are made of pieces of its lines, and not in bulk."""
     return len(learnt.derived) > 1 or any(one.layout is None for one, _, _ in learnt.derived)
 
+
+#: How long a session's number and a name in a frame may be. (bytes)
+_SESSION_MOST, _NAME_MOST = 10, 128
 
 #: Masks of the first bytes of a word of eight.
 _LOW = np.array([(1 << 8 * count) - 1 for count in range(9)], dtype=np.uint64)
