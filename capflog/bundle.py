@@ -127,22 +127,6 @@ class Member:
             raise RuntimeError(_ONCE)
         return self._walk.read(stream)
 
-    def read_from(self, offset: int) -> Iterator[bytes]:
-        """Yield the same bytes from an offset on (of the unpacked content); nothing if the member is not so long.
-
-        The first piece is a small one, for who wants a line. A plain file, or what is stored in an archive as it is, is
-        positioned there; else what stands before is read and dropped. It may be called again before the next member is
-        asked for, which ends what was yielded before: with an offset not before the end of the last piece, or with any
-        where the member can be positioned. Raises RuntimeError where it cannot, and Damaged as chunks() does, though no
-        CRC is checked where it is positioned.
-        """
-        stream = self._stream
-        if stream is None:
-            raise RuntimeError(_ONCE)
-        if offset < stream.at and stream.place is None:
-            raise RuntimeError(f"byte {offset} was passed already, and this member cannot be read backwards")
-        return self._walk.read_from(stream, offset)
-
 
 Item = Member | Refused | Damage
 
@@ -225,12 +209,6 @@ class _Walk:
         self._names[name] = count
         self._names[own] = 1
         return own
-
-    def read_from(self, stream: Stream, offset: int) -> Iterator[bytes]:
-        """Yield a member's bytes from an offset on; see Member.read_from."""
-        if not stream.to(offset):
-            stream.skip(offset - stream.at)
-        yield from self.read(stream, enough=1)
 
     def read(self, stream: Stream, enough: int = ENOUGH) -> Iterator[bytes]:
         """Yield a member's bytes, small pieces joined up to ``enough``, as far as limits allow; see Member.chunks."""
