@@ -210,8 +210,8 @@ class _Walk:
         self._names[own] = 1
         return own
 
-    def read(self, stream: Stream, enough: int = ENOUGH) -> Iterator[bytes]:
-        """Yield a member's bytes, small pieces joined up to ``enough``, as far as limits allow; see Member.chunks."""
+    def read(self, stream: Stream) -> Iterator[bytes]:
+        """Yield a member's bytes, small pieces joined, as far as limits allow; see Member.chunks."""
         limits = self.limits
         pieces: list[bytes] = []
         gathered, taken = 0, stream.at
@@ -231,7 +231,7 @@ class _Walk:
                 pieces, gathered = [], 0
             gathered += len(piece)
             pieces.append(piece)
-            if gathered >= enough:
+            if gathered >= ENOUGH:
                 yield b"".join(pieces)
                 pieces, gathered = [], 0
         if gathered:
