@@ -43,8 +43,11 @@ _SHARED_MEMBERS = 1 << 18
 _TICK = 0.1
 
 
-class ReadingError(Exception):
-    """Reading has come to an end that it should not have; its text is one line for the user."""
+class ReadingError(BundleError):
+    """A process has come to an end that it should not have; its text is one line for the user."""
+
+    def __init__(self) -> None:
+        super().__init__("a process that read the bundle was ended before its time; there may not be enough memory")
 
 
 @dataclass(slots=True)
@@ -321,7 +324,7 @@ def _get(connection: Connection) -> tuple[Any, ...]:
             _read(connection, _bytes_of(buffer))
             buffers.append(buffer)
     except (EOFError, ConnectionError):
-        raise ReadingError("a process that read the bundle has ended before its time") from None
+        raise ReadingError from None
     message: tuple[Any, ...] = pickle.loads(memoryview(data)[4:], buffers=buffers)  # noqa: S301  (our own process's)
     return message
 
@@ -343,5 +346,5 @@ def _read(connection: Connection, view: memoryview) -> None:
     while done < len(view):
         count = os.readv(connection.fileno(), [view[done:]])
         if not count:
-            raise ReadingError("a process that read the bundle has ended before its time")
+            raise ReadingError
         done += count

@@ -256,3 +256,45 @@ cli.main = work
 capflog.main()
 """
     assert ended(start(code=code)) == (0, "done\n", "")
+
+
+#: Runs capflog in several processes, each of which is at work for a long time, and says so.
+TOGETHER = """
+import os, time
+from capflog import reading, workers
+from capflog import __main__ as capflog
+reading.PARALLEL_FROM = 0
+def at_work(*_, **__):
+    os.write(1, b"at work\\n")
+    time.sleep(60)
+workers.scan = at_work
+reading.cores = lambda: 3
+capflog.main()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="without fork one process reads")
+@pytest.mark.parametrize("together", [True, False], ids=["the terminal's Ctrl-C", "a signal to the one"])
+def test_a_signal_ends_all_processes_that_read(
+    together: bool, start: Callable[..., subprocess.Popen[bytes]], sample: Callable[[str], Path]
+) -> None:
+    process = start("analyze", str(sample("healthy")), code=TOGETHER)
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(3)] == [b"at work\n"] * 3
+    if together:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    assert ended(process) == (130, "", "capflog: interrupted\n")
+    assert group_is_empty(process)
+
+
+def test_a_process_that_dies_ends_in_one_line(
+    start: Callable[..., subprocess.Popen[bytes]], sample: Callable[[str], Path]
+) -> None:
+    code = TOGETHER.replace("time.sleep(60)", "os.kill(os.getpid(), 9)")
+    status, _, said = ended(start("analyze", str(sample("healthy")), code=code))
+    assert (status, said) == (
+        2,
+        "capflog: a process that read the bundle was ended before its time; there may not be enough memory\n",
+    )
