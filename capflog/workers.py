@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import threading
 import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -280,15 +279,12 @@ def _merged(parts: Sequence[Scanned]) -> Scanned:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Ignore Ctrl-C for a moment: a process that is begun in it never hears it, and leaves it to its parent."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Hold Ctrl-C back for a moment: a process that is begun in it never hears it, and leaves it to its parent."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # ---- messages --------------------------------------------------------------------------------------------------------
