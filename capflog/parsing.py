@@ -82,7 +82,11 @@ class StatefulReader(Reader, Protocol):
         ...
 
     def resume(self, carry: Hashable) -> None:
-        """Go on as if the lines before had left this behind."""
+        """Go on as if the lines before had left this behind.
+
+        A reader may have besides: ``literal``, true while what it remembers are words of the log, so that lines must be
+        told from others by their very letters; ``parts`` False: no line of it belongs to a record before it.
+        """
         ...
 
 
@@ -179,7 +183,8 @@ class Parser(Protocol):
 
     A parser may say more, so that most of its lines are read in bulk (:mod:`capflog.scanning`): ``layout``
     (:class:`capflog.stamps.StampLayout`: how a line begins that bears a stamp), ``frames`` and ``name`` (a pattern that
-    takes a whole name, in bytes), ``named`` (a pattern whose group is a name that stands in a body without a frame),
+    takes a whole name, in bytes), ``named`` (a pattern whose group is a name that stands in a body without a frame) and
+    ``opaque`` (a pattern of those in which no word of the grammar can stand: only these are taken for each other),
     ``derived``, and of its reader ``carry`` and ``resume`` (:class:`StatefulReader`) and ``idle``.
     """
 

@@ -31,7 +31,7 @@ from capflog.table import OwnPart, Table, TableBuilder
 from capflog.texts import BundleTexts, KeptTexts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from capflog.scanning import Scanner
@@ -105,16 +105,21 @@ class _Watched:
         return self._size, self._crc if self._digest is None else self._digest.digest()
 
 
-def same_bytes(paths: Sequence[str], one: str, other: str) -> bool:
-    """Tell whether two members of a bundle are the same byte for byte."""
-    digests = []
+def digests_of(paths: Sequence[str], names: Collection[str]) -> dict[str, object]:
+    """Give digests of members of a bundle, which is walked through once more."""
+    found: dict[str, object] = {}
     for item in open_bundle(paths, None):
-        if not isinstance(item, Refused | Damage) and item.name in (one, other):
+        if not isinstance(item, Refused | Damage) and item.name in names:
             watched = _Watched(item, digest=True)
             for _ in watched:
                 pass
-            digests.append(watched.mark)
-    return len(digests) == 2 and digests[0] == digests[1]
+            found[item.name] = watched.mark
+    return found
+
+
+def file_of(name: str) -> str:
+    """Give a member's own name, without the folder and without what says that it is compressed."""
+    return name.rpartition("/")[2].removesuffix(".gz").removesuffix(".gzo")
 
 
 def scan(
@@ -125,10 +130,14 @@ def scan(
     striped: bool,
     learning: bool = True,
     keeping: bool = False,
+    digest: bool = True,
     watch: Callable[[Scanner, bytes], None] | None = None,
 ) -> Scanned:
-    """Read what ``claim`` gives of one member (see :func:`capflog.stretches.read_stretches`)."""
-    chunks = _Watched(member, digest=keeping)
+    """Read what ``claim`` gives of one member (see :func:`capflog.stretches.read_stretches`).
+
+    ``digest``: tell its bytes from all others; else from most.
+    """
+    chunks = _Watched(member, digest=digest)
     stream = stream_of(chunks)
     recognition, head = recognised(stream, member.name)
     parser = recognition.parser
@@ -152,7 +161,9 @@ class Gathered:
     builder: TableBuilder = field(default_factory=TableBuilder)
     dated: dict[str, Dated] = field(default_factory=dict)
     paths: Sequence[str] | None = None
-    """From where members can be read again; None: they cannot, and have full digests."""
+    """From where members can be read again; None: they have full digests."""
+    digests: dict[str, object] = field(default_factory=dict)
+    """Of the members that may be the same as others."""
     part_of: Callable[[int, int, Stretch, int, int], Part] = field(default_factory=lambda: own_part)
     """Makes a part of a table: of the numbers of source and member, a stretch, its lines left out, those before it."""
     _seen: dict[tuple[str, tuple[int, int | bytes]], list[str]] = field(default_factory=dict)
@@ -170,9 +181,11 @@ class Gathered:
             self.members.append(Member(name, None, status, reason, scanned.why, scanned.lines))
             return False
         whole = joined(scanned.stretches)
-        file = name.rpartition("/")[2].removesuffix(".gz").removesuffix(".gzo")
-        alike = self._seen.setdefault((file, scanned.mark), [])
-        twin = next((one for one in alike if self.paths is None or same_bytes(self.paths, one, name)), None)
+        alike = self._seen.setdefault((file_of(name), scanned.mark), [])
+        own = self.digests.get(name)
+        twin = next(
+            (one for one in alike if self.paths is None or (own is not None and own == self.digests.get(one))), None
+        )
         alike.append(name)
         if twin is not None:
             # Overlapping collections are daily life: what happened once is told once. Two starts of CES may well have
@@ -293,12 +306,14 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 def _stored_size(paths: Sequence[str]) -> int:
     """Give the bytes of all files, packed as they are."""
-    return sum(
-        file.stat().st_size
-        for path in paths
-        for file in ((Path(path),) if Path(path).is_file() else Path(path).rglob("*"))
-        if file.is_file()
-    )
+    size = 0
+    for path in map(Path, paths):
+        with suppress(OSError):
+            for file in (path,) if path.is_file() else path.rglob("*"):
+                # What cannot be looked at is named when it is opened.
+                with suppress(OSError):
+                    size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 def _again(path: str) -> bool:
@@ -308,7 +323,7 @@ def _again(path: str) -> bool:
 
 
 def _read_alone(paths: Sequence[str], progress: Progress, total: int | None, *, learning: bool) -> Reading:
-    gathered = Gathered(paths=paths)
+    gathered = Gathered()
     books = Books(gathered.builder.vocabulary)
     done = 0
 

@@ -145,6 +145,7 @@ class ShapeBook:
             tables["stamped"] = np.array([one is not None and one.stamped for one in learnt])
             tables["named"] = np.array([one is not None and one.named for one in learnt])
             tables["in_session"] = np.array([one is not None and one.in_session for one in learnt])
+            tables["single"] = np.array([one is not None and _one_by_one_made(one) for one in learnt])
             tables["turns"] = np.array([-1 if entry.next is None else entry.next.number for entry in entries])
             # Where in the rest the stamp stands of which values are made in bulk, and of which layout; -1: none does.
             tables["piece"] = np.full(len(entries), -1)
@@ -284,6 +285,7 @@ class Scanner:
         self._frames: Sequence[Frame] = getattr(parser, "frames", ())
         self._name: re.Pattern[bytes] | None = getattr(parser, "name", None)
         self._named: re.Pattern[bytes] | None = getattr(parser, "named", None)
+        self._opaque: re.Pattern[bytes] | None = getattr(parser, "opaque", None)
         self._state: _State | None = None
         if self._stateful is not None:
             self._state = book.state(self._stateful.carry())
@@ -568,7 +570,8 @@ class Scanner:
         """
         turns = self.book.table("turns")
         codes = block.code[at:]
-        begins = np.flatnonzero((codes >= 0) & (turns[codes] >= 0)) + at
+        single = self.book.table("single")
+        begins = np.flatnonzero((codes >= 0) & (turns[codes] >= 0) & ~single[codes]) + at
         if not len(begins):
             return []
         states = list(self.book.states.values())
@@ -589,7 +592,7 @@ class Scanner:
             for number in set(state[waiting].tolist()):
                 mine = state[waiting] == number
                 own[mine] = self._codes_in(block, last[waiting[mine]], states[number])
-            known = own >= 0
+            known = (own >= 0) & ~single[own]
             waiting, own = waiting[known], own[known]
             found.append((waiting, own))
             follows = turns[own]
@@ -675,6 +678,11 @@ class Scanner:
             values = one.make(block.data[rest + start : rest + stop].decode("ascii"))
             if values is None:
                 return False
+            if not keep and one.layout is not None:
+                # It is to be read in bulk, which does not know all that the parser knows (a leap second).
+                good, _ = one.layout.read(block.buffer, np.array([rest + start]))
+                if not good[0]:
+                    return False
             made.append((at, one.names, values))
         if keep:
             block.made += made
@@ -732,7 +740,7 @@ class Scanner:
             name = match[match.lastindex or 0]
         else:
             return None, b""
-        if b"\0" in rest:
+        if b"\0" in rest or self._opaque is None or self._opaque.fullmatch(name) is None:
             return None, b""
         lead = b""
         if framed:
@@ -878,7 +886,8 @@ class Scanner:
         self.unparsed += len(unknown)
         self.lines += block.count
         self._count += len(rows)
-        if self._stateful is None or self._state is not None or self._stateful.carry() is not None:
+        # Of a reader that does not say what it waits for nothing is settled before the end.
+        if self._state is not None or (isinstance(self.reader, StatefulReader) and self.reader.carry() is not None):
             self._settle()
 
     def _values(self, block: _Block, rows: np.ndarray) -> None:

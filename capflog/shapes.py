@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from capflog.events import Event
+from capflog.parsing import Line
 from capflog.table import HOLE, NUMBERS, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from capflog.parsing import Derived, Line, Parser, StatefulReader
+    from capflog.parsing import Derived, Parser, StatefulReader
 
 _RUN = re.compile(r"[0-9]+")
 
@@ -89,7 +90,7 @@ class _Reading:
 
 
 class Learner:
-    """Reads lines in variations. ``stamps``: two stamps of the log's form with the ms that the parser makes of them."""
+    """Reads lines in variations."""
 
     def __init__(self, parser: Parser, reader: StatefulReader) -> None:
         self._reader = reader
@@ -112,7 +113,8 @@ class Learner:
         runs = [] if HOLE in given.rest else [match.span() for match in _RUN.finditer(given.rest)]
         # A line that is as one before but for the length of its numbers most likely says the same.
         kin = (before, given.lead, bool(stamps), _RUN.sub("0", given.rest))
-        if (model := self._models.get(kin)) is not None:
+        self._reader.resume(before)
+        if (model := self._models.get(kin)) is not None and not getattr(self._reader, "literal", False):
             learnt = _moved(*model, runs)
             if self._holds(learnt, given, before, runs, stamps[:1]):
                 return learnt
@@ -126,6 +128,14 @@ class Learner:
     ) -> Learnt | None:
         base = self._read(given, before)
         if base.after is None:
+            return None
+        self._reader.resume(before)
+        if getattr(self._reader, "literal", False) and (runs or given.name):
+            return None
+        if base.said is Line.UNKNOWN and runs:
+            # Other numbers may make sense of it, several of them at once.
+            return None
+        if any((match := one.pattern.search(given.rest)) and one.make(match[1]) is None for one in self._derived):
             return None
         if not isinstance(base.said, Event):
             return self._of_line(given, before, base, stamps, runs)

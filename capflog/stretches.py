@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from capflog.bundle import BundleError
 from capflog.events import Event
 from capflog.parsing import SAMPLE_BYTES, UNKNOWN_KEPT, Line, Recognition, StatefulReader, decode, plain, recognise
 from capflog.scanning import Scanner, ShapeBook
@@ -27,6 +28,9 @@ STRIPE, STRIPED_FROM = 16 << 20, 64 << 20
 #: How many bytes are read as one block, at least: enough that what a block costs whatever is in it does not count.
 BLOCK = 4 << 20
 
+#: How many bytes are at hand while lines are handed out one by one.
+_FEW_LINES = 1 << 16
+
 #: How many lines are read at once while a reader beyond its border waits for the end of a record.
 _STEP = 32
 
@@ -39,11 +43,14 @@ class LineStream:
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
-        self._data = b""
+        self._data = self._later = b""
         self.at = 0
 
     def _pull(self) -> bool:
         """Get more, about a block of it and up to a line's end; False: there is no more."""
+        if self._later:
+            self._data, self._later = self._data + self._later, b""
+            return True
         pieces = [self._data]
         size = len(self._data)
         for piece in self._pieces:
@@ -98,6 +105,9 @@ class LineStream:
     def lines(self) -> Iterator[bytes]:
         """Hand out line after line, each with its end."""
         while True:
+            if len(self._data) > _FEW_LINES:
+                # Each line is cut off the data: off little of them.
+                self._data, self._later = self._data[:_FEW_LINES], self._data[_FEW_LINES:] + self._later
             end = self._data.find(b"\n") + 1
             if not end:
                 before = len(self._data)
@@ -324,7 +334,7 @@ def _meet(
         said = shadow.read(text)
         if reader is not None:
             ours = reader.read(text)
-            if isinstance(ours, Event) and ours == said:
+            if ours == said and (isinstance(ours, Event) or not getattr(reader, "parts", True)):
                 carry = reader.carry()
                 if carry is not None and carry == shadow.reader.carry():
                     flush()
@@ -372,6 +382,8 @@ def joined(stretches: Iterable[Stretch]) -> Whole:
         if current.meeting is None:
             break
         skipped = current.meeting
+        if skipped.stripe not in by_stripe:
+            raise BundleError("the bundle was changed while it was read: read it again")
         current = by_stripe[skipped.stripe]
     del whole.unknown[UNKNOWN_KEPT:]
     return whole

@@ -22,7 +22,7 @@ import numpy as np
 from capflog.bundle import BundleError, Damage, Refused, open_bundle
 from capflog.dates import Dated
 from capflog.parsing import parsers
-from capflog.reading import Gathered, Reading, Scanned, keep_memory, once, scan
+from capflog.reading import Gathered, Reading, Scanned, digests_of, file_of, keep_memory, once, scan
 from capflog.stretches import STRIPED_FROM, Books, Stretch
 from capflog.table import Rows, Vocabulary, dense_types
 from capflog.texts import BundleTexts
@@ -79,7 +79,8 @@ class Workers:
         try:
             for number in range(self._count):
                 ours, theirs = self._context.Pipe()
-                process = self._context.Process(target=self._work, args=(number, theirs), daemon=True)
+                strange = [ours, *(one.connection for one in received)]
+                process = self._context.Process(target=self._work, args=(number, theirs, strange), daemon=True)
                 with _deaf(), warnings.catch_warnings():
                     # numpy's own threads, which have nothing to do before any of it is asked, make newer Pythons warn.
                     warnings.simplefilter("ignore", DeprecationWarning)
@@ -131,6 +132,7 @@ class Workers:
                 where |= {id(stretch): one.connection for stretch in scanned.stretches}
                 by_place.setdefault(place, (name, dated, []))[2].append(scanned)
         items = {place: item for one in received for place, item in one.items}
+        self._digest_alike(gathered, by_place)
         for place in sorted({*by_place, *items}):
             if place in items:
                 gathered.refused(items[place])
@@ -139,10 +141,23 @@ class Workers:
                 gathered.member(name, dated, _merged(parts))
         return gathered.reading(BundleTexts(self._paths))
 
+    @staticmethod
+    def _digest_alike(gathered: Gathered, by_place: dict[int, tuple[str, Dated, list[Scanned]]]) -> None:
+        """Have the members that may be the same read once more, all in one walk."""
+        alike: dict[tuple[str, object], list[str]] = {}
+        for name, _, parts in by_place.values():
+            alike.setdefault((file_of(name), parts[0].mark), []).append(name)
+        wanted = {name for names in alike.values() if len(names) > 1 for name in names}
+        if wanted and gathered.paths is not None:
+            gathered.digests = digests_of(gathered.paths, wanted)
+
     # ---- in a child -------------------------------------------------------------------------------------------------
 
-    def _work(self, number: int, connection: Connection) -> None:
+    def _work(self, number: int, connection: Connection, strange: Sequence[Connection]) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # With the parent's ends open it would not notice that the parent has gone.
+        for other in strange:
+            other.close()
         keep_memory()
         try:
             _serve(connection, self._walk(number, connection))
@@ -180,7 +195,7 @@ class Workers:
             if not striped and not self._takes(place, number):
                 continue
             claim = partial(self._claim, place) if striped else once()
-            scanned = scan(item, books, claim, striped=striped, learning=self._learning, watch=watch)
+            scanned = scan(item, books, claim, striped=striped, learning=self._learning, digest=False, watch=watch)
             for at, stretch in enumerate(scanned.stretches):
                 assert stretch.rows is not None
                 kept.append(stretch.rows)
@@ -303,11 +318,14 @@ def _put(connection: Connection, message: tuple[object, ...]) -> None:
     """Send a message; arrays go as they are, without being written into one more buffer."""
     buffers: list[pickle.PickleBuffer] = []
     data = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
-    connection.send_bytes(len(buffers).to_bytes(4, "little") + data)
-    for buffer in buffers:
-        view = buffer.raw()
-        connection.send_bytes(len(view).to_bytes(8, "little"))
-        _write(connection, view)
+    try:
+        connection.send_bytes(len(buffers).to_bytes(4, "little") + data)
+        for buffer in buffers:
+            view = buffer.raw()
+            connection.send_bytes(len(view).to_bytes(8, "little"))
+            _write(connection, view)
+    except ConnectionError:
+        raise ReadingError from None
 
 
 def _get(connection: Connection) -> tuple[Any, ...]:
@@ -340,7 +358,10 @@ def _read(connection: Connection, view: memoryview) -> None:
     """Read so many bytes to where they belong."""
     done = 0
     while done < len(view):
-        count = os.readv(connection.fileno(), [view[done:]])
+        try:
+            count = os.readv(connection.fileno(), [view[done:]])
+        except ConnectionError:
+            count = 0
         if not count:
             raise ReadingError
         done += count

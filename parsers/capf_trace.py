@@ -137,6 +137,11 @@ class CapfReader:
         self._second = 0
         self._in_key = False
 
+    @property
+    def literal(self) -> bool:
+        """Tell whether it remembers words of the log: names of functions."""
+        return bool(self._functions.names)
+
     def carry(self) -> Hashable:
         """Give what the reading of later lines depends on."""
         names = self._functions.names
@@ -268,6 +273,8 @@ class CapfTrace:
         *(Frame(b"|%bSelect(" % arrow, ord(")")) for arrow in (b"   ", b"-->", b"<--")),
     )
     name: ClassVar[re.Pattern[bytes]] = re.compile(rf"(?=[0-9._-]*[A-Za-z]|\d{{5}}){_DEVICE}".encode())
+    #: Names made of a MAC address: no word of the grammar is made of such letters.
+    opaque: ClassVar[re.Pattern[bytes]] = re.compile(rb"[A-Z]{2,4}[0-9A-F]{12}")
     named: ClassVar[re.Pattern[bytes]] = re.compile(_NAMED.pattern.encode())
     path_hint: ClassVar[re.Pattern[str]] = re.compile(r"(?i)\bcapf\d*[^/]*\.txt|cm/trace/capf/")
 

@@ -364,16 +364,16 @@ class EstReader:
 
     def carry(self) -> Hashable | None:
         """Give what the reading of later lines depends on; None: a record may still go on."""
-        if self._pages or self._failed is not None:
+        if self._pages or self._failed is not None or self._base64 or self._headers:
             return None
-        return self._seen, self._base64, self._headers, self._referers, self._agents
+        return self._seen, self._referers, self._agents
 
     def resume(self, carry: Hashable) -> None:
         """Go on where such lines were left behind."""
-        self._seen, self._base64, self._headers, self._referers, self._agents = carry  # type: ignore[misc]
+        self._seen, self._referers, self._agents = carry  # type: ignore[misc]
         self._pages.clear()
         self._failed = self._fresh = None
-        self._errors = 0
+        self._errors = self._base64 = self._headers = 0
 
     def record(self, line: str, at: int = 0) -> Event | None:
         """Read the record that begins at ``at``; None: there is none, or its head is cut."""
@@ -397,12 +397,13 @@ class EstReader:
 
     def _waited(self) -> None:
         """Take note of a record: what has not gone on after so many of them does not go on."""
-        if not self._pages and self._failed is None:
+        if not self._pages and self._failed is None and not self._base64 and not self._headers:
             return
         self._records += 1
         if self._records >= self.RECORDS:
             self._pages.clear()
             self._failed, self._errors = None, 0
+            self._base64 = self._headers = 0
 
     def _expect(self, event: Event, kind: str, text: str) -> None:
         """Note what may follow a message in lines of its own."""
@@ -421,9 +422,9 @@ class EstReader:
             self._errors, self._failed, self._records = self.ERRORS, event, 0
         elif kind in {"est.client.record", "est.message"}:
             if len(text) > 63 and _BASE64_END.search(text) is not None:
-                self._base64 = self.BASE64
+                self._base64, self._records = self.BASE64, 0
             elif "HTTP response HTTP/" in text:
-                self._headers = self.HEADERS
+                self._headers, self._records = self.HEADERS, 0
 
     def _header(self, text: str, values: dict[str, Value]) -> str:
         """Tell Referer from User-Agent: libEST writes both with the same words, Referer first, ``-`` for none.

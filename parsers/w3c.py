@@ -159,6 +159,8 @@ class W3cReader(ABC):
     def _set_idle(self, blanks: frozenset[int]) -> None:
         self.idle = Idle(self._literal.encode("ascii"), blanks) if self._literal and blanks else None
 
+    parts = False
+
     def carry(self) -> Hashable:
         """Give what the reading of later rows depends on."""
         return self._columns, self._today, self._before, self.idle

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from capflog.analysis import analyze
 from capflog.events import Event
-from capflog.parsing import Line, Parser, decode, lines_of, parse, parsers
+from capflog.parsing import Derived, Line, Parser, decode, lines_of, parse, parsers
 from capflog.scanning import Scanner, ShapeBook
 from capflog.stretches import LineStream, joined, read_stretches, state_behind, stream_of
 from capflog.table import TableBuilder, Vocabulary, rows_of_events
@@ -85,6 +85,7 @@ LINES = {
     for source, parser in PARSERS.items()
 }
 NAMES = ("SEP74A02FC0A675", "SEP001F6C81118B", "CSFjsmith", "ATA0C75BD00F3", "BOTA", "x.y-z_1", "debug", "Select")
+_PHONES = [*(f"SEP0C75BD{n:06X}" for n in range(9)), "CSFfailla", "CSFectx", "pubKey", "Select", "SEP0C75BD0000FF"]
 _KNOWN_NAME = re.compile(r"SEP74A02FC0A675|SEP001F6C81118B|CSFjsmith|BOTA|TCTJOHN|TABX")
 
 
@@ -170,6 +171,75 @@ def test_most_lines_are_read_without_the_parser() -> None:
     assert calls < 100
 
 
+_MEANING = {
+    "a function's own name": (
+        "capf",
+        ["14:05:04.000 |-->Select(FOO1) bar"]
+        + [f"14:05:04.000 |   Select(BAR{n}) bar x=3" for n in range(9)]
+        + ["14:05:04.000 |   Select(FOO1) bar x=3", "14:05:04.000 |   Select(BAR1) bar x=3"],
+    ),
+    "a function that ends": (
+        "capf",
+        ["14:05:04.000 |-->Select(FOO1) bar"]
+        + [f"14:05:04.000 |<--Select(BAR{n}) bar" for n in range(9)]
+        + ["14:05:04.000 |<--Select(FOO1) bar", "14:05:04.000 |   Select(FOO1) bar x=3"],
+    ),
+    "digits of a function's name": (
+        "capf",
+        ["14:05:04.000 |-->foo(12 bar"]
+        + [f"14:05:04.000 |   foo(3{n} bar text" for n in range(9)]
+        + ["14:05:04.000 |   foo(12 bar text", "14:05:04.000 |<--foo(31 bar", "14:05:04.000 |   foo(12 bar text"],
+    ),
+    "a name that is a word of the grammar": (
+        "capf",
+        [f"14:05:04.000 |   debug 9:{name}:cacert file /tmp/capf/cert/{name}.der read" for name in _PHONES]
+        + [f"14:05:04.000 |   debug loading /tmp/capf/cert/{name}.der now" for name in _PHONES]
+        + [f"14:05:04.000 |   debug 2:{name}:loading {name} now" for name in _PHONES]
+        + [f"14:05:04.000 |   debug 2:{name}: {name} words here" for name in _PHONES]
+        + [f"14:05:04.000 |   debug 2:{name}:{name} length" for name in _PHONES],
+    ),
+    "a leap second": (
+        "nginx",
+        [
+            f'***EST [INFO][log_access:1298]--> 1.1.1.1 [27/Feb/2019:16:53:{second} -0500] "POST /a HTTP/1.1" 200 26'
+            for second in [*range(20, 50), 60, 61, 59]
+        ],
+    ),
+    "two numbers wrong at once": (
+        "iis",
+        ["#Fields: time cs-uri-stem sc-status c-ip"]
+        + ["17:61:18 /certsrv 099 14.48.31.128"] * 6
+        + ["17:31:17 /certsrv 200 14.48.31.128"] * 2,
+    ),
+    "a time that is none, in two ways": (
+        "nginx",
+        ['***EST [INFO][log_access:1]--> 1.1.1.1 [27/Feb/2019:45:61:28 -0500] "POST /a HTTP/1.1" 200 26'] * 9
+        + ['***EST [INFO][log_access:1]--> 1.1.1.1 [27/Feb/2019:15:01:28 -0500] "POST /a HTTP/1.1" 200 26'] * 3,
+    ),
+    "a certificate in base64": (
+        "nginx",
+        ["***EST [INFO][f:1]--> " + "A" * 64, *(["B" * 64] * 70), "C" * 20]
+        + ["***EST [INFO][handle_request:1261]--> /x", "D" * 64] * 120,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", _MEANING)
+def test_what_looks_alike_and_means_something_else_is_told_apart(case: str) -> None:
+    source, lines = _MEANING[case]
+    data = "\n".join(lines * 2).encode()
+    assert scanned(PARSERS[source], data) == plainly(PARSERS[source], data)
+
+
+def test_a_reader_without_states_may_add_to_an_event_of_the_block_before() -> None:
+    data = _PAGE.encode()
+    parser = PARSERS["nginx"]
+    scanner = Scanner(ShapeBook(parser, vocabulary := Vocabulary()), learning=False)
+    for line in data.splitlines(keepends=True):
+        scanner.read(line)
+    assert told([(scanner.rows(), 0)], vocabulary) == plainly(parser, data).rows
+
+
 # ---- a grammar with traps ------------------------------------------------------------------------------------------
 
 
@@ -211,9 +281,12 @@ class TrapReader:
 
 
 class Trap:
-    """A log of its own."""
+    """A log of its own; what is derived in it is not read in bulk."""
 
     source = "trap"
+    derived = (
+        Derived(("code",), re.compile(r"sum (\S+)$"), lambda piece: (sum(int(n) for n in piece.split("+") if n),)),
+    )
 
     def reader(self) -> TrapReader:
         return TrapReader()
