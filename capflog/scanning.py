@@ -659,9 +659,7 @@ class Scanner:
         if code >= 0:
             entry = self.book.entries[code]
             if entry.learnt is not None:
-                if not entry.learnt.derived or self._derive(
-                    block, at, entry.learnt, keep=_one_by_one_made(entry.learnt)
-                ):
+                if not entry.learnt.derived or self._derive(block, at, entry.learnt):
                     if entry.next is not None:
                         self._state = entry.next
                     return
@@ -670,7 +668,7 @@ class Scanner:
         self._by_reader(block, at, slow)
 
     @staticmethod
-    def _derive(block: _Block, at: int, learnt: Learnt, *, keep: bool) -> bool:
+    def _derive(block: _Block, at: int, learnt: Learnt) -> bool:
         """Make the values that are made of pieces of this line; False: they cannot be made."""
         rest = int(block.rest[at])
         made = []
@@ -678,14 +676,8 @@ class Scanner:
             values = one.make(block.data[rest + start : rest + stop].decode("ascii"))
             if values is None:
                 return False
-            if not keep and one.layout is not None:
-                # It is to be read in bulk, which does not know all that the parser knows (a leap second).
-                good, _ = one.layout.read(block.buffer, np.array([rest + start]))
-                if not good[0]:
-                    return False
             made.append((at, one.names, values))
-        if keep:
-            block.made += made
+        block.made += made
         return True
 
     def _by_reader(self, block: _Block, at: int, slow: list[tuple[int, Event | Line]]) -> None:
@@ -907,6 +899,9 @@ class Scanner:
                 values = self.vocabulary.of(name).codes(block.buffer, at, length)
             self._put(name, own + self._count, values)
         pieces = np.flatnonzero(self.book.table("piece")[code] >= 0)
+        if block.made and len(pieces):
+            # Those that were gone through one by one have theirs: a leap second is none in bulk.
+            pieces = pieces[~np.isin(rows[pieces], [at for at, _, _ in block.made])]
         if len(pieces):
             _, utc, zone = self._stamps(block, rows[pieces], code[pieces])
             layouts = self.book.table("layout")[code[pieces]]
