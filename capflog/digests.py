@@ -58,6 +58,11 @@ def digests(buffer: np.ndarray, start: np.ndarray, length: np.ndarray, seed: np.
     return made
 
 
+def long_digest(piece: bytes, seed: int) -> int:
+    """Give a number of 64 bits, not 0, for a piece that is longer than :data:`WIDEST`."""
+    return (hash((int(_SECRET), seed, piece)) & 0xFFFF_FFFF_FFFF_FFFF) | 1
+
+
 #: Bytes of pieces that are looked at together: what the processor's cache holds beside their digests.
 _TOGETHER = 1 << 18
 
@@ -166,7 +171,7 @@ class Lexicon:
         found = digests(buffer, at, length, np.zeros(len(at), dtype=np.uint64))
         for k in np.flatnonzero(length > WIDEST).tolist():
             piece = buffer[at[k] : at[k] + length[k]].tobytes()
-            found[k] = (hash((int(_SECRET), piece)) & 0xFFFF_FFFF_FFFF_FFFF) | 1
+            found[k] = long_digest(piece, 0)
         codes = self._known.ask(found)
         new = np.flatnonzero(codes == -1)
         if len(new):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capflog.digests import WIDEST, Known, digests, windows, without_digits
+from capflog.digests import WIDEST, Known, digests, long_digest, windows, without_digits
 from capflog.events import Event
 from capflog.parsing import UNKNOWN_KEPT, Derived, Frame, Idle, Line, StatefulReader, decode
 from capflog.shapes import Given, Learner, Learnt
@@ -341,7 +341,7 @@ class Scanner:
         self._emit(block, slow)
 
     def _look_up(self, block: _Block, at: int = 0) -> None:
-        """Look up all lines from the number ``at`` on, in the state that the reader is in; None: find digests alone."""
+        """Look up all lines from the number ``at`` on, in the reader's state; without one, find their digests alone."""
         state = self._state
         block.code[at:] = _UNREAD
         idle: Idle | None = None
@@ -357,7 +357,7 @@ class Scanner:
         if len(new):
             self._digest(block, new)
         if state is not None:
-            self._ask(block, todo, state)
+            block.code[todo] = self._codes_in(block, todo, state)
 
     @staticmethod
     def _pass_over(block: _Block, todo: np.ndarray, state: _State) -> np.ndarray:
@@ -387,7 +387,7 @@ class Scanner:
         for k in np.flatnonzero(length > WIDEST).tolist():
             at = int(todo[k])
             masked = block.data[block.rest[at] : block.stop[at]].translate(_DIGITS)
-            block.digest[at] = (hash((int(seed[k]), masked)) & 0xFFFF_FFFF_FFFF_FFFF) | 1
+            block.digest[at] = long_digest(masked, int(seed[k]))
 
     def _frame(self, block: _Block, todo: np.ndarray, seed: np.ndarray) -> None:
         """Find the frames with a session or a name in them that bodies begin with; the rest is behind them.
@@ -478,10 +478,6 @@ class Scanner:
             known.add(distinct, made)
             codes[new] = made[back]
         return codes
-
-    def _ask(self, block: _Block, lines: np.ndarray, state: _State) -> None:
-        """Look lines up in a state's table."""
-        block.code[lines] = self._codes_in(block, lines, state)
 
     def _codes_in(self, block: _Block, lines: np.ndarray, state: _State) -> np.ndarray:
         """Give the codes of lines in a state's table; -1: it does not know them."""

@@ -502,7 +502,7 @@ class Table:
         return found, words
 
     def _codes_of_shapes(self, name: str) -> np.ndarray:
-        """Give the number of the word that all rows of a shape have alike, for each shape; -1: none, -2: see below."""
+        """Give the number of the word that all rows of a shape have alike; -1: none, -2: it holds the device's name."""
         of_shape = self._constants.get(name)
         if of_shape is None:
             words = self.vocabulary.of(name)
