@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capflog.stopping import Stopped, end, listen, settle, stopped
+from capflog.stopping import Stopped, end, leave, listen, settle, stopped
 
 
 def main() -> None:
@@ -20,6 +20,8 @@ def main() -> None:
                 end()
     except Stopped:
         end()
+    except SystemExit as asked:
+        leave(asked)
 
 
 if __name__ == "__main__":

@@ -24,10 +24,10 @@ from capflog.parsing import KNOWN_LOGS
 from capflog.progress import SILENT, Progress
 from capflog.reading import Reading, Stored, read_bundle, read_stored
 from capflog.records import Recorder, Records
+from capflog.rows import NONE
 from capflog.rulebook import Rulebook, builtin
 from capflog.starts import Start, find_starts
 from capflog.steps import STEPS, Columns, next_step
-from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,7 +70,7 @@ def analyze(
     progress: Progress = SILENT,
     *,
     processes: int | None = None,
-    learning: bool = True,
+    learning: bool | None = None,
 ) -> Analysis:
     """Read bundles, correlate what their logs say, find the causes; ``progress`` is told how far that has come.
 

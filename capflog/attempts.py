@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from capflog.table import NONE
+from capflog.rows import NONE
 from capflog.unnamed import TOGETHER, following, give_unnamed
 
 if TYPE_CHECKING:

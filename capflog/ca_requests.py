@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.events import SOURCES
+from capflog.rows import NONE
 from capflog.steps import CHAIN, STEP, STEP_NAMES, by_words
 from capflog.story import CHAIN_GAP_MS, GAVE_UP_MS, NO_ROWS, Outcome, Story, inside
-from capflog.table import NONE
 from capflog.windows import before, counted, pieces
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.attempts import APART, DAY_MS, Attempt, Trace
-from capflog.table import NONE
+from capflog.rows import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

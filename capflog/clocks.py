@@ -23,7 +23,6 @@ from capflog.events import SOURCES
 from capflog.model import Clock, Quality
 from capflog.offsets import iis_delta
 from capflog.placing import place_ciscora, place_iis, place_nginx
-from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,8 +88,6 @@ def align(
     offset = (lo + zone * 1000, hi + zone * 1000) if matched else None
 
     time, earliest, latest = table.time, table.earliest, table.latest
-    for column in (time, earliest, latest):
-        column.fill(NONE)
     for part, date in zip(folders, dates, strict=True):
         _place_capf(part, date - zone * 1000, time, earliest, latest)
     place_nginx(log, zone, time, earliest, latest)

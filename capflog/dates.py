@@ -23,7 +23,7 @@ from capflog.clock_log import (
     ms_of,
 )
 from capflog.offsets import iis_delta
-from capflog.table import NONE
+from capflog.rows import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

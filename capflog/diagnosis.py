@@ -20,8 +20,8 @@ from capflog.asking import SURENESS, Asking, Episode, Spoken
 from capflog.clock_log import each_once
 from capflog.facts import Facts, ordered, when
 from capflog.model import Evidence, Finding, Verdict
+from capflog.rows import NONE
 from capflog.rulebook import PARAMETERS
-from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

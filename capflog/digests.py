@@ -1,4 +1,4 @@
-"""Pieces of a buffer as numbers of 64 bits, many at once, and tables that are asked for many of them at once."""
+"""Pieces of a buffer as numbers of 64 bits, many at once, and words by their numbers."""
 
 from __future__ import annotations
 
@@ -29,15 +29,6 @@ def windows(buffer: np.ndarray, width: int) -> np.ndarray:
 
 
 _COLUMNS = {width: np.arange(width, dtype=np.uint8) for width in _WIDTHS}
-
-
-def without_digits(buffer: np.ndarray) -> np.ndarray:
-    """Write a 0 in place of every decimal digit of a buffer of bytes."""
-    above = buffer - np.uint8(48)
-    # Sums and products of whole arrays are several times as fast as choosing letter by letter.
-    above *= (above < 10).view(np.uint8)
-    np.subtract(buffer, above, out=above)
-    return above
 
 
 def digests(buffer: np.ndarray, start: np.ndarray, length: np.ndarray, seed: np.ndarray) -> np.ndarray:
@@ -168,24 +159,30 @@ class Lexicon:
 
         The buffer must go on for :data:`WIDEST` bytes behind each piece's start.
         """
+        codes, new = self._codes(buffer, at, length)
+        if len(new):
+            self._keep(*_pieces(buffer, at[new], length[new]))
+        return codes
+
+    def _codes(self, buffer: np.ndarray, at: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give the same, and which of the pieces are the first of the new ones, in order."""
         found = digests(buffer, at, length, np.zeros(len(at), dtype=np.uint64))
         for k in np.flatnonzero(length > WIDEST).tolist():
             piece = buffer[at[k] : at[k] + length[k]].tobytes()
             found[k] = long_digest(piece, 0)
         codes = self._known.ask(found)
         new = np.flatnonzero(codes == -1)
-        if len(new):
-            distinct, first, back = np.unique(found[new], return_index=True, return_inverse=True)
-            # In the order of first sight, so that nothing depends on the digests.
-            order = np.argsort(first, kind="stable")
-            place = np.empty_like(order)
-            place[order] = np.arange(len(order))
-            numbers = (place + self._count).astype(np.int32)
-            self._known.add(distinct, numbers)
-            own = new[first[order]]
-            self._keep(*_pieces(buffer, at[own], length[own]))
-            codes[new] = numbers[back]
-        return codes
+        if not len(new):
+            return codes, new
+        distinct, first, back = np.unique(found[new], return_index=True, return_inverse=True)
+        # In the order of first sight, so that nothing depends on the digests.
+        order = np.argsort(first, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        numbers = (place + self._count).astype(np.int32)
+        self._known.add(distinct, numbers)
+        codes[new] = numbers[back]
+        return codes, new[first[order]]
 
     def _keep(self, data: np.ndarray, lengths: np.ndarray) -> None:
         self._bytes.append(data)

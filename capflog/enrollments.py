@@ -15,10 +15,10 @@ import numpy as np
 from capflog.ca_requests import ca_requests, join_ca, requests_of_starts
 from capflog.exchanges import UNSET_STATUS, find_exchanges, pair_up
 from capflog.owners import TOLD_BY_STATUS, find_owners
+from capflog.rows import NONE
 from capflog.sequence import Given, put_in_order
 from capflog.steps import Columns, is_fault, of_kinds
 from capflog.story import NO_ROWS, NONE_LIKELY, SLACK_MS, Outcome, Story, inside
-from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

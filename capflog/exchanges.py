@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.cutting import ASKED, CONNECTED, ENROLLING, TRAILERS, UNCLEAR, cut
+from capflog.rows import NONE
 from capflog.steps import of_kinds
 from capflog.story import CHAIN_GAP_MS, SLACK_MS
-from capflog.table import NONE
 
 if TYPE_CHECKING:
     from capflog.cutting import Found

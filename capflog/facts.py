@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capflog.events import SOURCES, VALUES
+from capflog.rows import NONE, NUMBERS
 from capflog.steps import in_order
-from capflog.table import NONE, NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from capflog.model import Gap
-from capflog.table import NONE
+from capflog.rows import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.exchanges import UNSET_STATUS
+from capflog.rows import NONE
 from capflog.story import SLACK_MS
-from capflog.table import NONE
 from capflog.windows import before, counted, pieces
 
 if TYPE_CHECKING:

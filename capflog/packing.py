@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zstandard
 
-from capflog.table import NONE
+from capflog.rows import NONE
 from capflog.unpacking import CODES, EPOCH, MAGIC, TIMES, TOLD, Lines, Sheaf
 
 if TYPE_CHECKING:

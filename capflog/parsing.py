@@ -20,8 +20,6 @@ from capflog.events import Event, StampForm
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
-    import numpy as np
-
     from capflog.stamps import StampLayout
 
 ENTRY_POINTS = "capflog.parsers"
@@ -136,45 +134,15 @@ class Idle:
             and text[:4].isdecimal()
         )
 
-    def lines(self, buffer: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-        """Give the numbers of such lines; each stands in the buffer from its start to its stop, in order.
-
-        The buffer must go on for five bytes behind the last start. Lines with digits that are not ASCII's are not told.
-        """
-        import numpy as np  # noqa: PLC0415  (100 ms: not for those who only ask what a parser is)
-
-        fits = buffer[start + 4] == 45
-        for place in range(4):
-            fits &= buffer[start + place] - np.uint8(48) < 10
-        fits &= np.isin(_blanks(buffer, start, stop), list(self.blanks))
+    @property
+    def rarest(self) -> int:
+        """Say which of the needle's letters is the rarest one in logs of requests."""
         small = self.needle.lower()
-        rarest = min(range(len(small)), key=lambda k: _OFTEN.find(small[k]))
-        body = buffer[: int(stop[-1])] if len(stop) else buffer[:0]
-        found = np.flatnonzero((body | np.uint8(32)) == small[rarest]) - rarest
-        found = found[(found >= 0) & (found + len(small) <= len(body))]
-        for place, letter in enumerate(small):
-            found = found[(body[found + place] | np.uint8(32)) == letter]
-        fits[np.searchsorted(start, found, side="right") - 1] = False
-        return np.flatnonzero(fits)
+        return min(range(len(small)), key=lambda k: _OFTEN.find(small[k]))
 
 
 #: Letters in the order of how rare they are in logs of requests.
 _OFTEN = b"zqjxkvywbfghumldcnprisatoe"
-
-
-def _blanks(buffer: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """Count the blanks of each line."""
-    import numpy as np  # noqa: PLC0415
-
-    at = np.flatnonzero(buffer[: int(stop[-1])] == 32)
-    each, rest = divmod(len(at), len(start))
-    if not rest and each:
-        # Where all lines have as many, the first and the last blank of each line's share lie within it.
-        shares = at.reshape(len(start), each)
-        if (shares[:, 0] >= start).all() and (shares[:, -1] < stop).all():
-            return np.full(len(start), each)
-    count: np.ndarray = np.searchsorted(at, stop) - np.searchsorted(at, start)
-    return count
 
 
 @runtime_checkable

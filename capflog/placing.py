@@ -9,7 +9,7 @@ import numpy as np
 
 from capflog.attempts import by_member
 from capflog.clock_log import Log, first_since, told
-from capflog.table import NONE
+from capflog.rows import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

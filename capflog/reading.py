@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from capflog.bundle import Damage, Damaged, Refused, open_bundle, text_size
+from capflog.compiling import can_compile, worthwhile_from
 from capflog.dates import Dated
 from capflog.events import SOURCES
 from capflog.model import Member, Status
 from capflog.progress import SILENT, Progress
+from capflog.rows import OwnPart, own_room
 from capflog.streams import crc32
 from capflog.stretches import (
     Books,
@@ -27,15 +29,16 @@ from capflog.stretches import (
     state_behind,
     stream_of,
 )
-from capflog.table import OwnPart, Table, TableBuilder
+from capflog.table import Table, TableBuilder
 from capflog.texts import BundleTexts, KeptTexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from capflog.scanning import Scanner
-    from capflog.table import Part, Texts
+    from capflog.rows import Part, Room
+    from capflog.stretches import Reads
+    from capflog.table import Texts
 
 #: A bundle of less text than this is read by one process: starting others would take longer.
 PARALLEL_FROM = 24 << 20
@@ -128,10 +131,9 @@ def scan(
     claim: Callable[[], int],
     *,
     striped: bool,
-    learning: bool = True,
     keeping: bool = False,
     digest: bool = True,
-    watch: Callable[[Scanner, bytes], None] | None = None,
+    watch: Callable[[Reads, bytes], None] | None = None,
 ) -> Scanned:
     """Read what ``claim`` gives of one member (see :func:`capflog.stretches.read_stretches`).
 
@@ -145,9 +147,7 @@ def scan(
         lines = count_lines(stream) if claim() == 0 else 0
         return Scanned(None, recognition.why, chunks.damage, chunks.mark, lines=lines)
     guess = state_behind(parser, head) if striped else None
-    stretches = list(
-        read_stretches(stream, books.of(parser), guess, claim, learning=learning, keeping=keeping, watch=watch)
-    )
+    stretches = list(read_stretches(stream, books.of(parser, stream), guess, claim, keeping=keeping, watch=watch))
     # To the end, wherever the last stretch ended: damage shows there, and the digest is of all bytes.
     stream.skip_to(1 << 62)
     return Scanned(parser.source, recognition.why, chunks.damage, chunks.mark, stretches)
@@ -166,6 +166,8 @@ class Gathered:
     """Of the members that may be the same as others."""
     part_of: Callable[[int, int, Stretch, int, int], Part] = field(default_factory=lambda: own_part)
     """Makes a part of a table: of the numbers of source and member, a stretch, its lines left out, those before it."""
+    marks: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    """Where lines of the members stand."""
     _seen: dict[tuple[str, tuple[int, int | bytes]], list[str]] = field(default_factory=dict)
 
     def refused(self, item: Refused | Damage) -> None:
@@ -211,10 +213,11 @@ class Gathered:
         for part in parts:
             self.builder.add_part(part)
         self.dated[name] = dated
+        self.marks[name] = whole.marks
         return True
 
-    def reading(self, texts: Texts) -> Reading:
-        return Reading(self.members, self.builder.table(texts), self.dated)
+    def reading(self, texts: Texts, room: Room = own_room) -> Reading:
+        return Reading(self.members, self.builder.table(texts, room), self.dated)
 
 
 def own_part(source: int, member: int, stretch: Stretch, skipped: int, lines: int) -> Part:
@@ -224,15 +227,15 @@ def own_part(source: int, member: int, stretch: Stretch, skipped: int, lines: in
 
 
 def read_stored(
-    stored: Iterable[Stored | Refused | Damage], progress: Progress = SILENT, *, learning: bool = True
+    stored: Iterable[Stored | Refused | Damage], progress: Progress = SILENT, *, learning: bool | None = None
 ) -> Reading:
     """Read members one after the other in this process; their lines are kept, since nobody can read them again."""
     gathered = Gathered()
-    books = Books(gathered.builder.vocabulary)
+    books = Books(gathered.builder.vocabulary, learning=learning)
     texts = KeptTexts()
     done = 0
 
-    def watch(scanner: Scanner, block: bytes) -> None:
+    def watch(scanner: Reads, block: bytes) -> None:
         nonlocal done
         done += len(block)
         texts.keep(scanner.taken_lines())
@@ -243,7 +246,7 @@ def read_stored(
             gathered.refused(item)
             continue
         texts.begin()
-        scanned = scan(item, books, once(), striped=False, learning=learning, keeping=True, watch=watch)
+        scanned = scan(item, books, once(), striped=False, keeping=True, watch=watch)
         if not gathered.member(item.name, Dated(item.modified, item.modified_is_local), scanned):
             texts.drop()
     return gathered.reading(texts)
@@ -261,7 +264,7 @@ def read_bundle(
     progress: Progress = SILENT,
     *,
     processes: int | None = None,
-    learning: bool = True,
+    learning: bool | None = None,
 ) -> Reading:
     """Read a bundle. ``processes`` None: as many as there are cores, where there is enough to read.
 
@@ -271,12 +274,15 @@ def read_bundle(
     if not all(path != "-" and _again(path) for path in paths):
         return read_stored(open_bundle(paths, stdin), progress, learning=learning)
     total = text_size(paths)
+    size = _stored_size(paths) * PACKED if total is None else total
     if processes is None:
-        processes = cores() if (_stored_size(paths) * PACKED if total is None else total) >= PARALLEL_FROM else 1
+        processes = cores() if size >= PARALLEL_FROM else 1
     if processes < 2 or not hasattr(os, "fork"):
         return _read_alone(paths, progress, total, learning=learning)
     from capflog.workers import Workers  # noqa: PLC0415  (it reads by the functions of this module)
 
+    if learning is None:
+        learning = size >= worthwhile_from() and can_compile()
     return Workers(paths, processes, learning=learning).read(progress, total)
 
 
@@ -322,12 +328,12 @@ def _again(path: str) -> bool:
     return found.is_file() or found.is_dir()
 
 
-def _read_alone(paths: Sequence[str], progress: Progress, total: int | None, *, learning: bool) -> Reading:
+def _read_alone(paths: Sequence[str], progress: Progress, total: int | None, *, learning: bool | None) -> Reading:
     gathered = Gathered()
-    books = Books(gathered.builder.vocabulary)
+    books = Books(gathered.builder.vocabulary, learning=learning)
     done = 0
 
-    def watch(_scanner: Scanner, block: bytes) -> None:
+    def watch(_scanner: Reads, block: bytes) -> None:
         nonlocal done
         done += len(block)
         progress.reading(done, total)
@@ -336,6 +342,6 @@ def _read_alone(paths: Sequence[str], progress: Progress, total: int | None, *, 
         if isinstance(item, Refused | Damage):
             gathered.refused(item)
         else:
-            scanned = scan(item, books, once(), striped=False, learning=learning, watch=watch)
+            scanned = scan(item, books, once(), striped=False, watch=watch)
             gathered.member(item.name, Dated(item.modified, item.modified_is_local), scanned)
-    return gathered.reading(BundleTexts(paths))
+    return gathered.reading(BundleTexts(paths, gathered.marks))

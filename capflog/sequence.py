@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.events import SOURCES
+from capflog.rows import NONE
 from capflog.steps import ANSWER, CHAIN, STEP, STEP_NAMES, known_time, places
-from capflog.table import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

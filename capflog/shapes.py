@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from capflog.events import Event
 from capflog.parsing import Line
-from capflog.table import HOLE, NUMBERS, Shape
+from capflog.rows import HOLE, NUMBERS, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.attempts import by_member, rotation_key
-from capflog.table import NONE
+from capflog.rows import NONE
 
 if TYPE_CHECKING:
     from capflog.table import Table

@@ -14,7 +14,7 @@ import numpy as np
 
 from capflog.clock_log import FIRST_MS, LAST_MS
 from capflog.events import SOURCES
-from capflog.table import NONE
+from capflog.rows import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -9,24 +9,25 @@ the same state: from that line on the next stretch is right, and what it made of
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from capflog.bundle import BundleError
+from capflog.compiling import can_compile, worthwhile_from
 from capflog.events import Event
+from capflog.onebyone import OneByOne
 from capflog.parsing import SAMPLE_BYTES, UNKNOWN_KEPT, Line, Recognition, StatefulReader, decode, plain, recognise
-from capflog.scanning import Scanner, ShapeBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from capflog.parsing import Parser
-    from capflog.table import Rows, Vocabulary
+    from capflog.rows import Rows, Vocabulary
 
 #: How many bytes a stripe has, and from which size on a member is cut into them.
 STRIPE, STRIPED_FROM = 16 << 20, 64 << 20
 
 #: How many bytes are read as one block, at least: enough that what a block costs whatever is in it does not count.
-BLOCK = 4 << 20
+BLOCK = 1 << 20
 
 #: How many bytes are at hand while lines are handed out one by one.
 _FEW_LINES = 1 << 16
@@ -69,9 +70,31 @@ class LineStream:
         self.at += size
         return taken
 
+    def _block(self, offset: float) -> bytes:
+        """Take a block of whole lines as it comes, which all end before ``offset``; empty: it goes beyond, or ends."""
+        pieces = [self._data + self._later]
+        self._later = b""
+        size = len(pieces[0])
+        for piece in self._pieces:
+            pieces.append(piece)
+            size += len(piece)
+            if self.at + size >= offset:
+                break
+            if size >= BLOCK and (end := piece.rfind(b"\n") + 1):
+                pieces[-1] = piece[:end]
+                self._data = piece[end:]
+                block = b"".join(pieces)
+                self.at += len(block)
+                return block
+        self._data = b"".join(pieces)
+        return b""
+
     def until(self, offset: float) -> Iterator[bytes]:
         """Hand out the lines that start before ``offset``, in blocks."""
         while self.at < offset:
+            if block := self._block(offset):
+                yield block
+                continue
             size = len(self._data)
             if self.at + size >= offset:
                 # The last line that starts before the offset ends at the first line end from there on.
@@ -91,8 +114,20 @@ class LineStream:
 
     def skip_to(self, offset: int) -> None:
         """Pass over the lines that start before ``offset``."""
-        for _ in self.until(offset):
-            pass
+        if self.at >= offset:
+            return
+        data: bytes | None = self._data + self._later
+        self._data = self._later = b""
+        while data is not None:
+            # The last of these lines ends at the first line end from the byte before the offset on.
+            passed = min(max(offset - 1 - self.at, 0), len(data))
+            end = data.find(b"\n", passed) + 1
+            if end:
+                self._data = data[end:]
+                self.at += end
+                return
+            self.at += len(data)
+            data = next(self._pieces, None)
 
     def peek(self, size: int) -> bytes:
         """Show the next bytes, at least ``size`` of them unless there are fewer."""
@@ -146,18 +181,99 @@ class Stretch:
     meeting: Meeting | None = None
     away: tuple[int, int] | None = None
     """Where the rows are, if another process has them: their number there, and how many they are."""
+    marks: list[tuple[int, int]] = field(default_factory=list)
+    """Where lines stand: how many lines of the stretch are before a line, and its offset in the member's bytes."""
+
+
+class Reads(Protocol):
+    """Reads a member, or a stretch of one, block by block; then ``rows`` gives its events.
+
+    ``lines``, ``quiet``, ``unparsed``: counts as of :class:`capflog.parsing.Parsed`; ``unknown``: the first lines that
+    no pattern takes, with their numbers. ``state``: the one that the reader rests in behind the last line; None: it
+    waits for more of a record.
+    """
+
+    @property
+    def lines(self) -> int: ...
+    @property
+    def quiet(self) -> int: ...
+    @property
+    def unparsed(self) -> int: ...
+    @property
+    def unknown(self) -> list[tuple[int, str]]: ...
+    @property
+    def state(self) -> Hashable | None: ...
+    def resume(self, carry: Hashable) -> None:
+        """Begin in this state of the reader."""
+        ...
+
+    def read(self, data: bytes) -> None:
+        """Read a block of whole lines (the last one may lack its end)."""
+        ...
+
+    def taken_lines(self) -> list[bytes]:
+        """Give the lines of the events since it was asked last, where they are kept."""
+        ...
+
+    def rows(self) -> Rows:
+        """Give all that was read as rows."""
+        ...
+
+
+class Book(Protocol):
+    """How the members that one parser knows are read."""
+
+    parser: Parser
+
+    def begin(self, *, keeping: bool = False, unknown_kept: int = UNKNOWN_KEPT) -> Reads:
+        """Begin a member, or a stretch of one. ``keeping``: the lines of events are kept for who asks for them."""
+        ...
+
+
+@dataclass(slots=True)
+class PlainBook:
+    """The parser is asked for every line."""
+
+    parser: Parser
+    vocabulary: Vocabulary
+
+    def begin(self, *, keeping: bool = False, unknown_kept: int = UNKNOWN_KEPT) -> Reads:
+        """See :class:`Book`."""
+        return OneByOne(self.parser, self.vocabulary, keeping=keeping, unknown_kept=unknown_kept)
 
 
 class Books:
-    """What a process has learnt, by parser."""
+    """What a process has learnt, by parser.
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    ``learning``: whether most lines are read by compiled code; None: when there is so much to read that it is worth
+    while.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, *, learning: bool | None = None) -> None:
         self.vocabulary = vocabulary
-        self._books: dict[int, ShapeBook] = {}
+        self._learning = learning
+        self._left = worthwhile_from()
+        self._books: dict[int, Book] = {}
 
-    def of(self, parser: Parser) -> ShapeBook:
-        """Give a parser's."""
-        return self._books.setdefault(id(parser), ShapeBook(parser, self.vocabulary))
+    def of(self, parser: Parser, stream: LineStream) -> Book:
+        """Give a parser's, for the member whose stream it is."""
+        if self._learning is None:
+            there = len(stream.peek(int(self._left))) if self._left < float("inf") else 0
+            self._left -= there
+            if self._left <= 0:
+                self._learning = can_compile()
+                self._books.clear()
+        book = self._books.get(id(parser))
+        if book is None:
+            book = self._books[id(parser)] = self._book(parser)
+        return book
+
+    def _book(self, parser: Parser) -> Book:
+        if self._learning and isinstance(parser.reader(), StatefulReader):
+            from capflog.shapebook import ShapeBook  # noqa: PLC0415  (500 ms: not for small logs)
+
+            return ShapeBook(parser, self.vocabulary)
+        return PlainBook(parser, self.vocabulary)
 
 
 def recognised(stream: LineStream, path: str) -> tuple[Recognition, list[str]]:
@@ -206,14 +322,13 @@ def count_lines(stream: LineStream) -> int:
 
 def read_stretches(
     stream: LineStream,
-    book: ShapeBook,
+    book: Book,
     guess: Hashable | None,
     claim: Callable[[], int],
     *,
     stripe: int = STRIPE,
-    learning: bool = True,
     keeping: bool = False,
-    watch: Callable[[Scanner, bytes], None] | None = None,
+    watch: Callable[[Reads, bytes], None] | None = None,
 ) -> Iterator[Stretch]:
     """Read the stripes that ``claim`` gives: each time the number of the next one that nobody has taken.
 
@@ -222,49 +337,60 @@ def read_stretches(
     number = claim()
     if guess is None:
         if number == 0:
-            scanner = Scanner(book, learning=learning, keeping=keeping)
-            _read_until(scanner, stream, float("inf"), watch)
-            yield _stretch(scanner, 0, [scanner.lines], None)
+            scanner = book.begin(keeping=keeping)
+            marks: list[tuple[int, int]] = []
+            _read_until(scanner, stream, float("inf"), watch, marks)
+            yield _stretch(scanner, 0, [scanner.lines], None, marks)
         return
     while True:
         stream.skip_to(number * stripe)
         if number and not stream.peek(1):
             return
         # Those of the lines before the meeting are left out later.
-        scanner = Scanner(book, learning=learning, unknown_kept=UNKNOWN_KEPT if number == 0 else UNKNOWN_KEPT * 50)
+        scanner = book.begin(unknown_kept=UNKNOWN_KEPT if number == 0 else UNKNOWN_KEPT * 50)
         if number:
             scanner.resume(guess)
-        first, starts = number, []
+        first, starts, marks = number, [], []
         while True:
             before = scanner.lines
-            _read_until(scanner, stream, (number + 1) * stripe, watch)
+            _read_until(scanner, stream, (number + 1) * stripe, watch, marks)
             starts.append(scanner.lines - before)
             if not stream.peek(1):
-                yield _stretch(scanner, first, starts, None)
+                yield _stretch(scanner, first, starts, None, marks)
                 return
             following = claim()
             if following != number + 1:
                 break
             number = following
         meeting = _meet(scanner, stream, book.parser, guess, number + 1, stripe, watch)
-        yield _stretch(scanner, first, starts, meeting)
+        yield _stretch(scanner, first, starts, meeting, marks)
         if meeting is None:
             return
         number = following
 
 
 def _read_until(
-    scanner: Scanner, stream: LineStream, offset: float, watch: Callable[[Scanner, bytes], None] | None
+    scanner: Reads,
+    stream: LineStream,
+    offset: float,
+    watch: Callable[[Reads, bytes], None] | None,
+    marks: list[tuple[int, int]] | None = None,
 ) -> None:
     for block in stream.until(offset):
+        if marks is not None:
+            marks.append((scanner.lines, stream.at - len(block)))
         scanner.read(block)
         if watch is not None:
             watch(scanner, block)
 
 
-def _stretch(scanner: Scanner, first: int, starts: list[int], meeting: Meeting | None) -> Stretch:
-    rows = scanner.rows()
-    return Stretch(first, starts, scanner.lines, scanner.quiet, scanner.unparsed, scanner.unknown, rows, meeting)
+def _stretch(
+    scanner: Reads, first: int, starts: list[int], meeting: Meeting | None, marks: list[tuple[int, int]]
+) -> Stretch:
+    return Stretch(
+        first, starts, scanner.lines, scanner.quiet, scanner.unparsed, scanner.unknown, scanner.rows(), meeting,
+        marks=marks,
+    )  # fmt: skip
 
 
 class _Shadow:
@@ -293,13 +419,13 @@ class _Shadow:
 
 
 def _meet(
-    scanner: Scanner,
+    scanner: Reads,
     stream: LineStream,
     parser: Parser,
     guess: Hashable,
     stripe_after: int,
     stripe: int,
-    watch: Callable[[Scanner, bytes], None] | None,
+    watch: Callable[[Reads, bytes], None] | None,
 ) -> Meeting | None:
     """Read on beyond a border until the next stretch is right, or to the end; see the module's words.
 
@@ -353,7 +479,7 @@ class Whole:
     """A member of which all was read.
 
     ``parts``: stretches in the order of the member, how many of each one's lines are left out, and how many lines stand
-    before it.
+    before it. ``marks``: where lines stand, as of :class:`Stretch`, of the member.
     """
 
     lines: int = 0
@@ -361,6 +487,7 @@ class Whole:
     unparsed: int = 0
     unknown: list[tuple[int, str]] = field(default_factory=list)
     parts: list[tuple[Stretch, int, int]] = field(default_factory=list)
+    marks: list[tuple[int, int]] = field(default_factory=list)
 
 
 def joined(stretches: Iterable[Stretch]) -> Whole:
@@ -375,6 +502,7 @@ def joined(stretches: Iterable[Stretch]) -> Whole:
     while True:
         base = sum(count for stripe, count in counts.items() if stripe < current.stripe)
         whole.parts.append((current, skipped.lines, base))
+        whole.marks += [(base + line, offset) for line, offset in current.marks]
         whole.unknown += [(base + line, text) for line, text in current.unknown if line > skipped.lines]
         whole.lines += current.lines - skipped.lines
         whole.quiet += current.quiet - skipped.quiet

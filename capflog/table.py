@@ -1,34 +1,39 @@
 """The event table as compact columns: a row for each event, in the order in which the members were read.
 
-What many events share is kept once. Each row bears the number of its *shape*: the kind of event, the level, and the
-values that all lines of that shape have alike; a value of it may hold the device's name, which stands in it as ``\\0``.
-What differs from line to line has columns of its own, which hold only the rows that bear it. A line's text is not kept
-at all: :class:`Texts` reads it back from its member, by the number of the line.
+Its rows are those of :mod:`capflog.rows`. A line's text is not kept at all: :class:`Texts` reads it back from its
+member, by the number of the line.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from capflog.digests import Lexicon
 from capflog.events import SOURCES, VALUES
+from capflog.rows import (
+    HOLE,
+    MADE,
+    NONE,
+    NUMBERS,
+    SPAN,
+    Interned,
+    OwnPart,
+    Vocabulary,
+    dense_types,
+    own_room,
+    rows_of_events,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     import pandas as pd
 
+    from capflog.digests import Lexicon
     from capflog.events import Event
-
-#: No time, no number: numpy's NaT seen as an integer.
-NONE = int(np.iinfo(np.int64).min)
-
-#: Where the device's name stands in a shape's value.
-HOLE = "\0"
+    from capflog.rows import Part, Room, Rows
 
 #: So many kinds of events are looked for one by one.
 _FEW = 8
@@ -38,218 +43,6 @@ _DENSE = 4
 
 #: So many rows are gone through at a time: what is made of them on the way stays in the processor's cache.
 _PIECE = 1 << 18
-
-#: The named values that are numbers; all others are words.
-NUMBERS = frozenset(name for name, (dtype, _) in VALUES.items() if dtype == "Int64")
-WORDS = frozenset(VALUES) - NUMBERS
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What all events of one shape have alike. ``words`` may hold :data:`HOLE`; ``own``: values that differ."""
-
-    kind: str
-    level: str | None = None
-    words: tuple[tuple[str, str], ...] = ()
-    numbers: tuple[tuple[str, int], ...] = ()
-    own: frozenset[str] = frozenset()
-
-
-class Interned:
-    """Words by their numbers and back; the number is the place in the order of first sight."""
-
-    __slots__ = ("codes", "words")
-
-    def __init__(self, words: Iterable[str] = ()) -> None:
-        self.words: list[str] = list(words)
-        self.codes: dict[str, int] = {word: code for code, word in enumerate(self.words)}
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def code(self, word: str) -> int:
-        """Give the number of a word, a new one where it was not there."""
-        code = self.codes.get(word)
-        if code is None:
-            code = self.codes[word] = len(self.words)
-            self.words.append(word)
-        return code
-
-    def absorb(self, words: Iterable[str]) -> np.ndarray:
-        """Take the words of another dictionary; gives this one's number for each of its numbers."""
-        return np.array([self.code(word) for word in words], dtype=np.int32)
-
-
-@dataclass(slots=True)
-class Vocabulary:
-    """What the codes of :class:`Rows` mean."""
-
-    shapes: list[Shape] = field(default_factory=list)
-    devices: Interned = field(default_factory=Interned)
-    sessions: Interned = field(default_factory=Interned)
-    words: dict[str, Lexicon] = field(default_factory=dict)
-    """The words of each value that differs from line to line, by the value's name."""
-    known: dict[Shape, int] = field(default_factory=dict)
-
-    def shape(self, shape: Shape) -> int:
-        """Give the number of a shape."""
-        code = self.known.get(shape)
-        if code is None:
-            code = self.known[shape] = len(self.shapes)
-            self.shapes.append(shape)
-        return code
-
-    def of(self, name: str) -> Lexicon:
-        """Give the words of a value."""
-        found = self.words.get(name)
-        if found is None:
-            found = self.words[name] = Lexicon()
-        return found
-
-    def absorb(self, other: Packed) -> Mapped:
-        """Take another vocabulary's; gives what makes its codes this one's."""
-        shapes, devices, sessions, words = other
-        return Mapped(
-            np.array([self.shape(shape) for shape in shapes], dtype=np.int32),
-            np.append(self.devices.absorb(devices), np.int32(-1)),
-            np.append(self.sessions.absorb(sessions), np.int32(-1)),
-            {name: self.of(name).absorb(packed) for name, packed in words.items()},
-        )
-
-    def packed(self) -> Packed:
-        """Give all of it in a form that can be sent."""
-        words = {name: lexicon.packed() for name, lexicon in self.words.items()}
-        return self.shapes, self.devices.words, self.sessions.words, words
-
-
-#: Shapes, devices, sessions, and words by the name of their value.
-Packed = tuple[list[Shape], list[str], list[str], dict[str, tuple[bytes, np.ndarray]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """This vocabulary's codes by those of another one; the last of devices and sessions is -1: none."""
-
-    shapes: np.ndarray
-    devices: np.ndarray
-    sessions: np.ndarray
-    words: dict[str, np.ndarray]
-
-    def dense(self, name: str, own: np.ndarray) -> np.ndarray:
-        """Write a dense column anew."""
-        codes = {"shape": self.shapes, "device": self.devices, "session": self.sessions}.get(name)
-        # -1 is the last one.
-        found: np.ndarray = own if codes is None else codes.take(own, mode="wrap")
-        return found
-
-
-@dataclass(slots=True)
-class Rows:
-    """Events of one member, in its order, as columns of equal length.
-
-    ``shape``, ``device``, ``session`` are codes of a :class:`Vocabulary` (-1: none); ``line`` is 1-based; ``stamp`` as
-    :class:`capflog.events.Event` has it, NONE where there is none. ``numbers`` (also under :data:`SPAN`) and
-    ``words``: for each value that differs, (rows in order, values) and (rows in order, codes).
-    """
-
-    shape: np.ndarray
-    line: np.ndarray
-    stamp: np.ndarray
-    device: np.ndarray
-    session: np.ndarray
-    numbers: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-    words: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.line)
-
-    def after(self, line: int) -> Rows:
-        """Give the rows behind a line."""
-        first = int(np.searchsorted(self.line, line, side="right"))
-        dense = {name: getattr(self, name)[first:] for name in DENSE}
-        own = [
-            {
-                name: (places[at:] - first, values[at:])
-                for name, (places, values) in columns.items()
-                for at in (int(np.searchsorted(places, first)),)
-            }
-            for columns in (self.numbers, self.words)
-        ]
-        return Rows(**dense, numbers=own[0], words=own[1])
-
-
-#: The dense columns of :class:`Rows` with the type that each is kept in.
-DENSE: dict[str, type[np.generic]] = {
-    "shape": np.int32,
-    "line": np.int32,
-    "stamp": np.int64,
-    "device": np.int32,
-    "session": np.int32,
-}
-
-#: Under this name :class:`Rows` tell, among the numbers, how many more physical lines an event takes than one.
-SPAN = "span"
-
-
-def dense_types(vocabulary: Vocabulary) -> dict[str, np.dtype[Any]]:
-    """Give the types in which a table with this vocabulary keeps its dense columns: narrow ones, if they do."""
-    words = {"shape": vocabulary.shapes, "device": vocabulary.devices, "session": vocabulary.sessions}
-    return {
-        name: np.dtype(np.int16 if name in words and len(words[name]) < 1 << 15 else dtype)  # type: ignore[arg-type]
-        for name, dtype in DENSE.items()
-    }
-
-
-class Part(Protocol):
-    """The rows of one member, or of a stretch of it, on their way into a table."""
-
-    source: int
-    member: int
-    """The number of the member among those of the table's builder."""
-
-    @property
-    def count(self) -> int: ...
-    def give(self, name: str, column: np.ndarray) -> None:
-        """Write a dense column, in the codes of the table's vocabulary, to where it belongs; it is asked for once."""
-        ...
-
-    def values(self, which: Literal["numbers", "words"]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Give what differs from line to line, in the codes of the table's vocabulary; it is asked for once."""
-        ...
-
-
-@dataclass(slots=True)
-class OwnPart:
-    """Rows of this process, which they leave column by column. ``lines``: those before the ones that they count."""
-
-    source: int
-    member: int
-    rows: Rows
-    lines: int = 0
-
-    @property
-    def count(self) -> int:
-        """How many rows there are."""
-        return len(self.rows.line)
-
-    def give(self, name: str, column: np.ndarray) -> None:
-        """See :class:`Part`."""
-        own = getattr(self.rows, name)
-        if name == "line":
-            np.add(own, self.lines, out=column, casting="unsafe")
-        else:
-            column[:] = own
-            setattr(self.rows, name, NOTHING)
-
-    def values(self, which: Literal["numbers", "words"]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """See :class:`Part`."""
-        found: dict[str, tuple[np.ndarray, np.ndarray]] = getattr(self.rows, which)
-        setattr(self.rows, which, {})
-        return found
-
-
-#: What is left of a column that was given away.
-NOTHING = np.zeros(0, dtype=np.int8)
 
 
 class Texts(Protocol):
@@ -287,8 +80,9 @@ class Table:
         members: Sequence[str],
         vocabulary: Vocabulary,
         texts: Texts,
+        room: Room = own_room,
     ) -> None:
-        """Put together the rows of members; their columns are taken from ``parts``, one by one."""
+        """Put together the rows of members, which leave ``parts``."""
         self.vocabulary = vocabulary
         self.devices = vocabulary.devices.words
         self.sessions = vocabulary.sessions.words
@@ -298,24 +92,24 @@ class Table:
         sizes = [part.count for part in parts]
         self.count = count = sum(sizes)
         starts = np.cumsum([0, *sizes]).tolist()
-        self._numbers = self._gathered(parts, starts, "numbers", np.int64)
-        self._words = self._gathered(parts, starts, "words", np.int32)
-        for name, dtype in dense_types(vocabulary).items():
-            column = np.empty(count, dtype=dtype)
-            for part, at, size in zip(parts, starts, sizes, strict=False):
-                part.give(name, column[at : at + size])
-            setattr(self, name, column)
-        self.source = np.repeat(np.array([part.source for part in parts], dtype=np.uint8), sizes)
-        of_part = [place[members[part.member]] for part in parts]
-        self.member = np.repeat(np.array(of_part, dtype=np.int16 if len(place) < 1 << 15 else np.int32), sizes)
         kinds = Interned()
         of_shape = np.array([kinds.code(shape.kind) for shape in vocabulary.shapes], dtype=np.int16)
         self.kinds: list[str] = kinds.words
         self._kind_codes = kinds.codes
-        self.kind = of_shape[self.shape] if count else np.zeros(0, np.int16)
-        self.time = np.full(count, NONE, dtype=np.int64)
-        self.earliest = np.full(count, NONE, dtype=np.int64)
-        self.latest = np.full(count, NONE, dtype=np.int64)
+        types = dense_types(vocabulary) | {name: np.dtype(dtype) for name, dtype in MADE.items()}
+        columns = room(count, types)
+        for part, at, size in zip(parts, starts, sizes, strict=False):
+            if size:
+                part.give({name: column[at : at + size] for name, column in columns.items()}, of_shape)
+        for name, column in columns.items():
+            setattr(self, name, column)
+        self._numbers = self._gathered(parts, starts, "numbers", np.int64)
+        self._words = self._gathered(parts, starts, "words", np.int32)
+        self.source = np.repeat(np.array([part.source for part in parts], dtype=np.uint8), sizes)
+        of_part = [place[members[part.member]] for part in parts]
+        self.member = np.repeat(np.array(of_part, dtype=np.int16 if len(place) < 1 << 15 else np.int32), sizes)
+        for part in parts:
+            part.wait()
         self._kept_texts: dict[int, str] = {}
         self._constants: dict[str, np.ndarray] = {}
 
@@ -324,6 +118,10 @@ class Table:
     stamp: np.ndarray
     device: np.ndarray
     session: np.ndarray
+    kind: np.ndarray
+    time: np.ndarray
+    earliest: np.ndarray
+    latest: np.ndarray
 
     @staticmethod
     def _gathered(
@@ -334,7 +132,7 @@ class Table:
         for part, at in zip(parts, starts, strict=False):
             for name, (places, values) in part.values(which).items():
                 own = found.setdefault(name, ([], []))
-                own[0].append(places + at)
+                own[0].append(places + np.int64(at))
                 own[1].append(values)
         joined = {}
         for name in list(found):
@@ -698,8 +496,8 @@ def _places(column: np.ndarray, codes: Sequence[int], runs: Iterable[Sequence[in
 class TableBuilder:
     """Gathers the events of members: rows that the scanner made, or events one by one, with or without their text."""
 
-    def __init__(self) -> None:
-        self.vocabulary = Vocabulary()
+    def __init__(self, vocabulary: Vocabulary | None = None) -> None:
+        self.vocabulary = vocabulary or Vocabulary()
         self._members: dict[str, int] = {}
         self._parts: list[Part] = []
         self._texts: list[str] = []
@@ -722,40 +520,6 @@ class TableBuilder:
         """Give a member's number in parts."""
         return self._members.setdefault(member, len(self._members))
 
-    def table(self, texts: Texts | None = None) -> Table:
+    def table(self, texts: Texts | None = None, room: Room = own_room) -> Table:
         """Make the event table; without ``texts`` those of the events are kept."""
-        return Table(self._parts, list(self._members), self.vocabulary, texts or HeldTexts(self._texts))
-
-
-def rows_of_events(events: Sequence[Event], vocabulary: Vocabulary) -> Rows:
-    """Make rows of events that were read one by one: every value is its row's own."""
-    numbers: dict[str, tuple[list[int], list[int]]] = {}
-    words: dict[str, tuple[list[int], list[str]]] = {}
-    shapes: list[int] = []
-    for row, event in enumerate(events):
-        borne = {name: value for name, value in event.values.items() if name in VALUES and value is not None}
-        for name, value in borne.items():
-            if name in NUMBERS:
-                places, values = numbers.setdefault(name, ([], []))
-                values.append(int(value))
-            else:
-                places, said = words.setdefault(name, ([], []))
-                said.append(str(value))
-            places.append(row)
-        shapes.append(vocabulary.shape(Shape(event.kind, event.level, own=frozenset(borne))))
-    if longer := [(row, event.span - 1) for row, event in enumerate(events) if event.span > 1]:
-        numbers[SPAN] = ([row for row, _ in longer], [more for _, more in longer])
-    devices, sessions = vocabulary.devices, vocabulary.sessions
-    columns: Mapping[str, Sequence[int]] = {
-        "shape": shapes,
-        "line": [event.line for event in events],
-        "stamp": [NONE if event.stamp is None else event.stamp for event in events],
-        "device": [-1 if event.device is None else devices.code(event.device) for event in events],
-        "session": [-1 if event.session is None else sessions.code(event.session) for event in events],
-    }
-    dense = {name: np.array(columns[name], dtype=dtype) for name, dtype in DENSE.items()}
-    return Rows(
-        **dense,
-        numbers={n: (np.array(p, np.int64), np.array(v, np.int64)) for n, (p, v) in numbers.items()},
-        words={n: (np.array(p, np.int64), vocabulary.of(n).codes_of(w)) for n, (p, w) in words.items()},
-    )
+        return Table(self._parts, list(self._members), self.vocabulary, texts or HeldTexts(self._texts), room)

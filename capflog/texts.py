@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +15,7 @@ from capflog.parsing import decode
 from capflog.stretches import stream_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from capflog.bundle import Member
     from capflog.table import Table
@@ -21,47 +24,71 @@ if TYPE_CHECKING:
 GONE = "(this line cannot be read again: the bundle is not what it was)"
 
 
+#: How many threads read lines back, and how many lines at most: they are held until all are there.
+_THREADS, _TOGETHER_MOST = 2, 50_000
+
+
 class BundleTexts:
     """Reads lines back from a bundle, which is still there: each time a walk through the members that have them."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], marks: Mapping[str, Sequence[tuple[int, int]]]) -> None:
+        """Take the paths, and where some lines of each member stand: how many are before one, its offset; rising."""
         self._paths = tuple(paths)
+        self._marks = marks
 
     def fetch(self, table: Table, rows: np.ndarray) -> Iterator[tuple[int, str]]:
-        """Yield (row, line) for sorted, distinct rows, in no order of members."""
+        """Yield (row, line) for sorted, distinct rows, in the order of the members in the bundle."""
         by_member: dict[str, np.ndarray] = {}
         codes = table.member[rows]
         for code in np.unique(codes).tolist():
             by_member[table.members[code]] = rows[codes == code]
-        for item in open_bundle(self._paths, None) if len(rows) else ():
-            if isinstance(item, Refused | Damage) or item.name not in by_member:
-                continue
-            wanted = by_member.pop(item.name)
-            yield from _lines(item, wanted.tolist(), table.line[wanted].tolist())
-            if not by_member:
-                return
+        if len(by_member) < 2 or len(rows) > _TOGETHER_MOST:
+            yield from self._fetched(table, by_member)
+        else:
+            # Inflating takes the time, and leaves Python to the other thread; each takes what none has taken.
+            with ThreadPoolExecutor(_THREADS) as pool:
+                turns = [pool.submit(lambda: list(self._fetched(table, by_member))) for _ in range(_THREADS)]
+                yield from sorted(chain.from_iterable(turn.result() for turn in turns))
         for left in by_member.values():
             yield from ((row, GONE) for row in left.tolist())
 
-
-def _lines(member: Member, rows: list[int], numbers: list[int]) -> Iterator[tuple[int, str]]:
-    """Read lines of a member by their numbers, which rise."""
-    place, passed = 0, 0
-    for block in stream_of(_undamaged(member)).until(float("inf")):
-        count = block.count(b"\n")
-        last = passed + count + (not block.endswith(b"\n"))
-        if numbers[place] <= last:
-            ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _LINE_END)
-            while place < len(rows) and numbers[place] <= last:
-                own = numbers[place] - passed - 1
-                begin = int(ends[own - 1]) + 1 if own else 0
-                stop = int(ends[own]) if own < count else len(block)
-                yield rows[place], decode(block[begin:stop].rstrip(b"\r"))
-                place += 1
-            if place == len(rows):
+    def _fetched(self, table: Table, by_member: dict[str, np.ndarray]) -> Iterator[tuple[int, str]]:
+        """Yield (row, line) for the rows of the members that are found, which are taken out of ``by_member``."""
+        for item in open_bundle(self._paths, None):
+            if not by_member:
                 return
+            if isinstance(item, Refused | Damage):
+                continue
+            wanted = by_member.pop(item.name, None)
+            if wanted is not None:
+                yield from _lines(item, wanted.tolist(), table.line[wanted].tolist(), self._marks[item.name])
+
+
+def _lines(
+    member: Member, rows: list[int], numbers: list[int], marks: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, str]]:
+    """Read lines of a member by their numbers, which rise."""
+    stream = stream_of(_undamaged(member))
+    place = passed = 0
+    while place < len(rows):
+        before, offset = marks[bisect_left(marks, (numbers[place],)) - 1]
+        if offset > stream.at:
+            stream.skip_to(offset)
+            passed = before
+        block = next(stream.until(float("inf")), None)
+        if block is None:
+            yield from ((row, GONE) for row in rows[place:])
+            return
+        ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _LINE_END)
+        count = len(ends)
+        last = passed + count + (not block.endswith(b"\n"))
+        while place < len(rows) and numbers[place] <= last:
+            own = numbers[place] - passed - 1
+            begin = int(ends[own - 1]) + 1 if own else 0
+            stop = int(ends[own]) if own < count else len(block)
+            yield rows[place], decode(block[begin:stop].rstrip(b"\r"))
+            place += 1
         passed = last
-    yield from ((row, GONE) for row in rows[place:])
 
 
 def _undamaged(member: Member) -> Iterator[bytes]:

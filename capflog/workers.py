@@ -6,10 +6,13 @@ them written, column by column, to where they belong in the table: memory is tou
 
 from __future__ import annotations
 
+import gc
+import mmap
 import multiprocessing
 import os
 import pickle
 import signal
+import tempfile
 import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -20,20 +23,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from capflog.bundle import BundleError, Damage, Refused, open_bundle
+from capflog.compiling import is_at_hand
 from capflog.dates import Dated
 from capflog.parsing import parsers
 from capflog.reading import Gathered, Reading, Scanned, digests_of, file_of, keep_memory, once, scan
+from capflog.rows import Rows, Vocabulary, write_columns
 from capflog.stretches import STRIPED_FROM, Books, Stretch
-from capflog.table import Rows, Vocabulary, dense_types
+from capflog.table import TableBuilder
 from capflog.texts import BundleTexts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from multiprocessing.sharedctypes import SynchronizedArray
 
     from capflog.progress import Progress
-    from capflog.scanning import Scanner
-    from capflog.table import Mapped, Packed
+    from capflog.rows import Mapped, Packed
+    from capflog.stretches import Reads
 
 #: How many members can be shared out; what stands behind them the first process reads.
 _SHARED_MEMBERS = 1 << 18
@@ -70,10 +75,19 @@ class Workers:
         self._context = multiprocessing.get_context("fork")
         self._claims: SynchronizedArray[int] = self._context.Array("i", _SHARED_MEMBERS)
         self._done = self._context.RawArray("q", count)
+        self._shared = _Shared()
 
     def read(self, progress: Progress, total: int | None) -> Reading:
         """Have the bundle read and put together what comes."""
         parsers()
+        if self._learning:
+            if not is_at_hand():
+                progress.stage("compiling what reads the lines (once; it is kept)")
+            from capflog.scanning import prepare  # noqa: PLC0415  (500 ms: not for small logs)
+
+            prepare()
+        # What is loaded by now stays: nobody need look through it for rubbish, in this process or another.
+        gc.freeze()
         processes = []
         received: list[_Received] = []
         try:
@@ -89,15 +103,19 @@ class Workers:
                 processes.append(process)
                 received.append(_Received(ours))
             self._receive(received, progress, total)
-            return self._together(received)
-        finally:
+            reading = self._together(received)
+        except BaseException:
             for process in processes:
-                if process.is_alive():
-                    process.kill()
+                process.kill()
             for process in processes:
                 process.join()
+            raise
+        finally:
+            # A process whose pipe is closed ends by itself: nobody waits until its memory is given back.
             for one in received:
                 one.connection.close()
+            self._shared.close()
+        return reading
 
     def _receive(self, received: Sequence[_Received], progress: Progress, total: int | None) -> None:
         waiting = {one.connection: one for one in received}
@@ -121,13 +139,16 @@ class Workers:
 
     def _together(self, received: Sequence[_Received]) -> Reading:
         where: dict[int, Connection] = {}
-        gathered = Gathered(paths=self._paths, part_of=partial(_AwayPart.of, where))
+        gathered = Gathered(
+            paths=self._paths,
+            builder=TableBuilder(self._vocabulary()),
+            part_of=partial(_AwayPart.of, where, self._shared),
+        )
         vocabulary = gathered.builder.vocabulary
         maps = [vocabulary.absorb(one.vocabulary) for one in received if one.vocabulary is not None]
-        types = dense_types(vocabulary)
         by_place: dict[int, tuple[str, Dated, list[Scanned]]] = {}
         for one, mapped in zip(received, maps, strict=True):
-            _put(one.connection, ("map", mapped, types))
+            _put(one.connection, ("map", mapped))
             for place, name, dated, scanned in one.members:
                 where |= {id(stretch): one.connection for stretch in scanned.stretches}
                 by_place.setdefault(place, (name, dated, []))[2].append(scanned)
@@ -139,7 +160,14 @@ class Workers:
             if place in by_place:
                 name, dated, parts = by_place[place]
                 gathered.member(name, dated, _merged(parts))
-        return gathered.reading(BundleTexts(self._paths))
+        return gathered.reading(BundleTexts(self._paths, gathered.marks), self._shared.room)
+
+    def _vocabulary(self) -> Vocabulary:
+        if not self._learning:
+            return Vocabulary()
+        from capflog.shapebook import CompiledLexicon  # noqa: PLC0415  (as above)
+
+        return Vocabulary(lexicon=CompiledLexicon)
 
     @staticmethod
     def _digest_alike(gathered: Gathered, by_place: dict[int, tuple[str, Dated, list[Scanned]]]) -> None:
@@ -160,7 +188,7 @@ class Workers:
             other.close()
         keep_memory()
         try:
-            _serve(connection, self._walk(number, connection))
+            _serve(connection, self._walk(number, connection), self._shared)
         except (BrokenPipeError, ReadingError):
             # The parent has gone, or has what it wants.
             pass
@@ -176,12 +204,12 @@ class Workers:
             os._exit(0)
 
     def _walk(self, number: int, connection: Connection) -> list[Rows]:
-        vocabulary = Vocabulary()
-        books = Books(vocabulary)
+        vocabulary = self._vocabulary()
+        books = Books(vocabulary, learning=self._learning)
         kept: list[Rows] = []
         done = 0
 
-        def watch(_scanner: Scanner, block: bytes) -> None:
+        def watch(_scanner: Reads, block: bytes) -> None:
             nonlocal done
             done += len(block)
             self._done[number] = done
@@ -195,7 +223,7 @@ class Workers:
             if not striped and not self._takes(place, number):
                 continue
             claim = partial(self._claim, place) if striped else once()
-            scanned = scan(item, books, claim, striped=striped, learning=self._learning, digest=False, watch=watch)
+            scanned = scan(item, books, claim, striped=striped, digest=False, watch=watch)
             for at, stretch in enumerate(scanned.stretches):
                 assert stretch.rows is not None
                 kept.append(stretch.rows)
@@ -215,32 +243,90 @@ class Workers:
         return claimed
 
 
-def _serve(connection: Connection, kept: list[Rows]) -> None:
+def _serve(connection: Connection, kept: list[Rows], shared: _Shared) -> None:
     """Do with the rows as the parent says, until it says no more."""
     mapped: Mapped | None = None
-    types: dict[str, np.dtype[Any]] = {}
     while True:
         kind, *what = _get(connection)
         if kind == "map":
-            mapped, types = what
+            (mapped,) = what
+            continue
+        if kind == "wait":
+            _put(connection, ())
             continue
         number, skipped, *rest = what
         rows = kept[number].after(skipped) if skipped else kept[number]
         assert mapped is not None
         if kind == "count":
             _put(connection, (len(rows),))
-        elif kind == "column":
-            name, lines = rest
-            own = getattr(rows, name)
-            column = (own + np.int32(lines) if name == "line" else mapped.dense(name, own)).astype(
-                types[name], copy=False
-            )
-            _write(connection, _bytes_of(np.ascontiguousarray(column)))
+        elif kind == "columns":
+            places, kinds, lines = rest
+            columns = {name: shared.column(len(rows), *place) for name, place in places.items()}
+            write_columns(rows, columns, kinds, lines, mapped)
         else:
             found = getattr(rows, rest[0])
             if rest[0] == "words":
                 found = {name: (places, mapped.words[name][codes]) for name, (places, codes) in found.items()}
-            _put(connection, (found,))
+            _put(connection, ({name: (_narrow(rows), _narrow(values)) for name, (rows, values) in found.items()},))
+
+
+def _narrow(values: np.ndarray) -> np.ndarray:
+    """Write whole numbers in half as many bytes, where they fit: less goes through the pipe."""
+    if values.dtype != np.int64 or not len(values):
+        return values
+    low, high = int(values.min()), int(values.max())
+    return values.astype(np.int32) if low >= -(1 << 31) and high < 1 << 31 else values
+
+
+class _Shared:
+    """Memory that all the processes see: the children write the table's columns to where the parent has them."""
+
+    def __init__(self) -> None:
+        # A file of no name, which is there before there are other processes, and has a size when all is read.
+        self._on_disk = False
+        try:
+            self._file = os.memfd_create("capflog")
+        except (AttributeError, OSError):
+            # Linux alone has it, and not everywhere.
+            with tempfile.TemporaryFile() as file:
+                self._file = os.dup(file.fileno())
+            self._on_disk = True
+        self._map: mmap.mmap | None = None
+
+    def close(self) -> None:
+        """Let go of the file; what is mapped stays."""
+        os.close(self._file)
+
+    def room(self, count: int, types: Mapping[str, np.dtype[Any]]) -> dict[str, np.ndarray]:
+        """See :data:`capflog.table.Room`."""
+        at, places = 0, {}
+        for name, dtype in types.items():
+            places[name] = at, dtype.str
+            at += -(-count * dtype.itemsize // _ALIGNED) * _ALIGNED
+        os.ftruncate(self._file, max(at, 1))
+        if self._on_disk and hasattr(os, "posix_fallocate"):
+            # Without room a write into the memory would end the program.
+            try:
+                os.posix_fallocate(self._file, 0, max(at, 1))
+            except OSError as error:
+                raise BundleError(f"no room for {at:,} bytes of temporary data: {error.strerror}") from None
+        return {name: self.column(count, *place) for name, place in places.items()}
+
+    def column(self, count: int, at: int, dtype: str) -> np.ndarray:
+        """Give so many items from a place on."""
+        if self._map is None:
+            self._map = mmap.mmap(self._file, 0)
+        return np.frombuffer(self._map, dtype=dtype, count=count, offset=at)
+
+    def place(self, column: np.ndarray) -> tuple[int, str]:
+        """Say where a column, or a piece of it, is: see :meth:`column`."""
+        assert self._map is not None
+        begin = np.frombuffer(self._map, dtype=np.uint8).ctypes.data
+        return column.ctypes.data - begin, column.dtype.str
+
+
+#: Columns begin at multiples of so many bytes.
+_ALIGNED = 4096
 
 
 @dataclass(slots=True)
@@ -251,13 +337,21 @@ class _AwayPart:
     member: int
     count: int
     connection: Connection
+    shared: _Shared
     number: int
     skipped: int
     lines: int
 
     @classmethod
     def of(
-        cls, where: dict[int, Connection], source: int, member: int, stretch: Stretch, skipped: int, lines: int
+        cls,
+        where: dict[int, Connection],
+        shared: _Shared,
+        source: int,
+        member: int,
+        stretch: Stretch,
+        skipped: int,
+        lines: int,
     ) -> _AwayPart:
         """Make a part of a stretch; ``skipped``: its lines that do not count; ``lines``: those before it."""
         connection = where[id(stretch)]
@@ -266,13 +360,17 @@ class _AwayPart:
         if skipped:
             _put(connection, ("count", number, skipped))
             (count,) = _get(connection)
-        return cls(source, member, count, connection, number, skipped, lines)
+        return cls(source, member, count, connection, shared, number, skipped, lines)
 
-    def give(self, name: str, column: np.ndarray) -> None:
-        """Have a column written to where it belongs."""
-        _put(self.connection, ("column", self.number, self.skipped, name, self.lines))
-        if self.count:
-            _read(self.connection, _bytes_of(column))
+    def give(self, columns: Mapping[str, np.ndarray], kinds: np.ndarray) -> None:
+        """See :class:`capflog.table.Part`."""
+        places = {name: self.shared.place(column) for name, column in columns.items()}
+        _put(self.connection, ("columns", self.number, self.skipped, places, kinds, self.lines))
+
+    def wait(self) -> None:
+        """See :class:`capflog.table.Part`."""
+        _put(self.connection, ("wait",))
+        _get(self.connection)
 
     def values(self, which: Literal["numbers", "words"]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Have what differs from line to line sent."""

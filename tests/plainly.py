@@ -14,7 +14,8 @@ from capflog.model import Member, Status
 from capflog.parsing import parse
 from capflog.reading import Reading
 from capflog.reports import json as json_report
-from capflog.table import SPAN, OwnPart, Rows, Table, TableBuilder, Vocabulary
+from capflog.rows import SPAN, OwnPart, Rows, Vocabulary
+from capflog.table import Table, TableBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

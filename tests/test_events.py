@@ -16,7 +16,7 @@ from capflog.bundle import BundleError
 from capflog.events import COLUMNS, SOURCES, VALUES, Event, StampForm, frame
 from capflog.parsing import Parsed, parse, parsers
 from capflog.reading import read_stored
-from capflog.table import NONE, NUMBERS
+from capflog.rows import NONE, NUMBERS
 from tests.conftest import ROOT
 from tests.scenes import (
     FIELDS,

@@ -1,4 +1,4 @@
-"""Stamps read in bulk are those that a parser reads one by one; what is no time is none."""
+"""Stamps read by compiled code are those that a parser reads one by one; what is no time is none."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from capflog.lookup import read_stamp
 from capflog.parsing import parsers
+from capflog.shapebook import forms_of
 from capflog.stamps import StampLayout
 
 
 def read(form: str, *texts: str) -> list[tuple[int, int] | None]:
-    """Read stamps; None: it is none."""
+    """Read stamps, one by one and by compiled code, which must agree; None: it is none."""
     layout = StampLayout(form)
-    data = "".join(text.ljust(layout.width)[: layout.width] for text in texts).encode("latin-1")
-    starts = np.arange(len(texts)) * layout.width
-    good, stamp, zone = layout.zoned(np.frombuffer(data, dtype=np.uint8), starts)
-    return [(s, z) if g else None for g, s, z in zip(good.tolist(), stamp.tolist(), zone.tolist(), strict=True)]
+    forms = forms_of([layout])
+    found = []
+    for given in texts:
+        text = given.ljust(layout.width)[: layout.width]
+        buffer = np.frombuffer(text.encode("latin-1"), dtype=np.uint8)
+        good, stamp, zone = read_stamp(buffer, 0, forms.letters[0], forms.fixed[0], layout.width)
+        assert ((stamp, zone) if good else None) == layout.read(text), text
+        found.append(layout.read(text))
+    return found
 
 
 def ms(*moment: int) -> int:
@@ -64,9 +71,13 @@ def test_zones_and_months() -> None:
     ]
 
 
-def test_nothing_is_read_of_nothing() -> None:
-    good, stamp = StampLayout("hh:mm:ss ").read(np.zeros(20, dtype=np.uint8), np.zeros(0, dtype=np.intp))
-    assert (len(good), len(stamp)) == (0, 0)
+def test_the_samples_of_a_stamp_are_of_its_day_and_readable() -> None:
+    layout = StampLayout("YYYY/MM/DD hh:mm:ss ")
+    day = ms(2019, 2, 27)
+    assert layout.samples("2019/02/27 16:53:28 ") == [
+        ("2019/02/27 23:45:06 ", day + 85_506_000),
+        ("2019/02/27 01:00:59 ", day + 3_659_000),
+    ]
 
 
 @pytest.mark.parametrize("parser", parsers(), ids=lambda parser: parser.source)

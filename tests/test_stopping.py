@@ -122,7 +122,7 @@ capflog.main()
         "numpy",
         "numpy.linalg",
         "capflog.reading:scan",
-        "capflog.scanning:Scanner.read",
+        "capflog.onebyone:OneByOne.read",
         "capflog.streams:Stream.peek",
         "capflog.analysis:align",
         "capflog.analysis:diagnose",

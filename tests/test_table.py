@@ -10,7 +10,8 @@ from capflog.attempts import by_member, unroll
 from capflog.clock_log import each_once
 from capflog.events import Event
 from capflog.facts import distinct_numbers
-from capflog.table import NONE, Shape, Table, TableBuilder, rows_of_events
+from capflog.rows import NONE, Shape, rows_of_events
+from capflog.table import Table, TableBuilder
 
 
 def a_table() -> Table:

@@ -350,6 +350,7 @@ def machine() -> list[str]:
         memory = f"{int(info.read_text().split()[1]) / 1e6:.0f} GB"
     programs = [
         f"capflog {version('capflog')}",
+        f"numba {version('numba')}",
         f"numpy {version('numpy')}",
         f"pandas {version('pandas')}",
         *filter(None, (_first_line(c) for c in (["unzip", "-v"], ["rg", "--version"], ["lnav", "-V"]))),
