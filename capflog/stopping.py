@@ -94,4 +94,9 @@ def leave(asked: SystemExit) -> NoReturn:
         raise asked from None
     if not isinstance(status, int):
         raise asked
+    if "multiprocessing" in sys.modules:
+        from multiprocessing import active_children  # noqa: PLC0415  (only where it was used)
+
+        # Those that have ended are taken leave of: else what they cost is nobody's.
+        active_children()
     os._exit(status)
