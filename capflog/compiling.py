@@ -14,7 +14,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 #: From so many bytes of text on it is worth while to load compiled code (0.5 s), and to compile it where that has not
 #: been done (some 10 s).
-LOADED_FROM, COMPILED_FROM = 6 << 20, 96 << 20
+LOADED_FROM, COMPILED_FROM = 4 << 20, 96 << 20
 
 
 def compiled(function: F) -> F:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from capflog.table import Texts
 
 #: A bundle of less text than this is read by one process: starting others would take longer.
-PARALLEL_FROM = 24 << 20
+PARALLEL_FROM = 40 << 20
 
 #: How many times as large text is as what it is packed into, where no directory says so.
 PACKED = 10
@@ -277,12 +277,12 @@ def read_bundle(
     size = _stored_size(paths) * PACKED if total is None else total
     if processes is None:
         processes = cores() if size >= PARALLEL_FROM else 1
+    if learning is None:
+        learning = size >= worthwhile_from() and can_compile()
     if processes < 2 or not hasattr(os, "fork"):
         return _read_alone(paths, progress, total, learning=learning)
     from capflog.workers import Workers  # noqa: PLC0415  (it reads by the functions of this module)
 
-    if learning is None:
-        learning = size >= worthwhile_from() and can_compile()
     return Workers(paths, processes, learning=learning).read(progress, total)
 
 
@@ -328,7 +328,7 @@ def _again(path: str) -> bool:
     return found.is_file() or found.is_dir()
 
 
-def _read_alone(paths: Sequence[str], progress: Progress, total: int | None, *, learning: bool | None) -> Reading:
+def _read_alone(paths: Sequence[str], progress: Progress, total: int | None, *, learning: bool) -> Reading:
     gathered = Gathered()
     books = Books(gathered.builder.vocabulary, learning=learning)
     done = 0
