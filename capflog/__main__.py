@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capflog.stopping import Stopped, end, leave, listen, settle, stopped
+from capflog.stopping import Stopped, end, leave, listen, open_streams, settle, stopped
 
 
 def main() -> None:
@@ -10,6 +10,7 @@ def main() -> None:
     try:
         try:
             listen()
+            open_streams()
             from capflog.cli import main as command  # noqa: PLC0415  (what it loads is to be interruptible)
 
             command()

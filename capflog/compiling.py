@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from capflog.progress import SILENT, Progress
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,10 +20,7 @@ LOADED_FROM, COMPILED_FROM = 4 << 20, 96 << 20
 
 
 def compiled(function: F) -> F:
-    """Have a function compiled; what it calls must be compiled, too, and stand in the same module.
-
-    (A function is compiled anew where its own module has changed, and knows nothing of others.)
-    """
+    """Have a function compiled; what it calls must be compiled, too, and stand in the same module."""
     from numba import njit  # noqa: PLC0415  (270 ms: only who uses compiled code)
 
     try:
@@ -39,11 +38,19 @@ def worthwhile_from() -> float:
     return LOADED_FROM if is_at_hand() else COMPILED_FROM
 
 
-def can_compile() -> bool:
-    """Tell whether there is a compiler that works: one that does not know this Python or numpy says so on import."""
+def made_ready(progress: Progress = SILENT) -> bool:
+    """Load compiled code, or have it compiled; False: that cannot be done here.
+
+    A compiler that does not know this Python or numpy says so when it is imported, one that has no room to keep what it
+    made when it is first used.
+    """
+    if not is_at_hand():
+        progress.stage("compiling what reads the lines (once; it is kept)")
     try:
-        import numba  # noqa: F401, PLC0415  (270 ms: only who uses compiled code)
-    except ImportError:
+        from capflog.scanning import prepare  # noqa: PLC0415  (500 ms: only who uses compiled code)
+
+        prepare()
+    except (ImportError, OSError):
         return False
     return True
 
@@ -52,4 +59,6 @@ def is_at_hand() -> bool:
     """Tell whether the code was compiled before: it is loaded already, or kept beside its module."""
     if "capflog.lookup" in sys.modules:
         return True
-    return any(Path(__file__).with_name("__pycache__").glob("lookup.look-*.nbi"))
+    module = Path(__file__).with_name("lookup.py")
+    kept = module.with_name("__pycache__").glob(f"lookup.look-*.py{sys.version_info.major}{sys.version_info.minor}.nbi")
+    return any(file.stat().st_mtime >= module.stat().st_mtime for file in kept)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog import gathering, lookup
+from capflog import lookup
 from capflog.events import Event
 from capflog.parsing import Line, decode
 from capflog.rows import DENSE, NONE, NUMBERS, SPAN, WORDS, Rows, Shape, dense_types
@@ -107,7 +107,7 @@ class Emitter:
         rows = np.empty(most, dtype=np.int64)
         to = {name: np.empty(most, dtype=dtype) for name, dtype in DENSE.items()}
         parts, unknown = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
-        made, of_parts, of_unknown = gathering.gather(
+        made, of_parts, of_unknown = lookup.gather(
             number, code, stamp, device, session, tables.shape, tables.stamped, tables.named, tables.in_session,
             tables.means, np.int32(waiting), self.lines + 1, rows, to["shape"], to["line"], to["stamp"], to["device"],
             to["session"], parts, unknown,
@@ -137,7 +137,7 @@ class Emitter:
         """Read the values that differ from line to line where they stand; ``before``: how many rows there were."""
         book, tables = self._book, self._book.tables()
         found = block.found
-        begins, own, at, length = gathering.standing(
+        begins, own, at, length = lookup.standing(
             found.code, found.rest, rows, tables.firsts, tables.places, len(tables.names)
         )
         for name, begin, end in zip(tables.names, begins[:-1].tolist(), begins[1:].tolist(), strict=True):
@@ -145,11 +145,11 @@ class Emitter:
                 continue
             where, long = at[begin:end], length[begin:end]
             if name in NUMBERS:
-                values = gathering.numbers(book.buffer, where, long)
+                values = lookup.numbers(book.buffer, where, long)
             else:
                 values = self._vocabulary.of(name).codes(book.buffer, where, long)
             self._put(name, own[begin:end] + before, values)
-        which, layouts, utc, zone = gathering.stamps(
+        which, layouts, utc, zone = lookup.stamps(
             book.buffer, found.code, found.rest, rows, tables.piece, tables.layout, book.forms
         )
         if block.made and len(which):

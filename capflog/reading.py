@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from capflog.bundle import Damage, Damaged, Refused, open_bundle, text_size
-from capflog.compiling import can_compile, worthwhile_from
+from capflog.compiling import made_ready, worthwhile_from
 from capflog.dates import Dated
 from capflog.events import SOURCES
 from capflog.model import Member, Status
@@ -278,7 +278,7 @@ def read_bundle(
     if processes is None:
         processes = cores() if size >= PARALLEL_FROM else 1
     if learning is None:
-        learning = size >= worthwhile_from() and can_compile()
+        learning = size >= worthwhile_from()
     if processes < 2 or not hasattr(os, "fork"):
         return _read_alone(paths, progress, total, learning=learning)
     from capflog.workers import Workers  # noqa: PLC0415  (it reads by the functions of this module)
@@ -330,7 +330,7 @@ def _again(path: str) -> bool:
 
 def _read_alone(paths: Sequence[str], progress: Progress, total: int | None, *, learning: bool) -> Reading:
     gathered = Gathered()
-    books = Books(gathered.builder.vocabulary, learning=learning)
+    books = Books(gathered.builder.vocabulary, learning=learning and made_ready(progress))
     done = 0
 
     def watch(_scanner: Reads, block: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog import gathering, lookup
+from capflog import lookup
 from capflog.emitting import Emitter
 from capflog.events import Event
 from capflog.lookup import BY_READER, UNREAD
@@ -386,5 +386,9 @@ def prepare() -> None:
     scanner.read(b"\n")
     scanner.rows()
     places = np.zeros(0, dtype=np.int64)
-    gathering.numbers(book.buffer, places, places)
+    lookup.numbers(book.buffer, places, places)
     book.vocabulary.of("detail").codes(book.buffer, places, places)
+    state = next(iter(book.states.values()))
+    book.know(state, 1, 0)
+    book.know_holed(state, b"of a name", b"name", -1, 0, stamped=False)
+    book.know_part(book.add(Entry(None, -1, None, {}, ((0, 1),))), b"1", 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capflog import gathering, lookup
+from capflog import lookup
 from capflog.digests import Lexicon
 from capflog.parsing import UNKNOWN_KEPT, Line
 from capflog.shapes import Learner
@@ -214,7 +214,7 @@ class ShapeBook:
         """Say what lines of the same rest as this one are in a state, whichever opaque name stands in it."""
         if len(line) > lookup.HOLED_MOST:
             return
-        buffer = np.frombuffer(line + name, dtype=np.uint8)
+        buffer = np.frombuffer(bytearray(line + name), dtype=np.uint8)
         key = lookup.holed_key(
             buffer, 0, len(line), len(line), len(name), self.scratch, words_of(self.scratch),
             np.uint64(lookup.seed_of(stamped, frame, lookup.SECRET)),
@@ -401,7 +401,7 @@ class CompiledLexicon(Lexicon):
     def _codes(self, buffer: np.ndarray, at: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         while (self._table.held[0] + len(at)) * 2 > len(self._table.keys):
             self._table = grown(self._table)
-        codes, new = gathering.codes_of(words_of(buffer), at, length, self._table, lookup.SECRET)
+        codes, new = lookup.codes_of(words_of(buffer), at, length, self._table, lookup.SECRET)
         return codes, new
 
 

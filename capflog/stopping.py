@@ -55,6 +55,13 @@ def listen() -> None:
     sys.unraisablehook = _unraised
 
 
+def open_streams() -> None:
+    """Have what is said to a stream that was closed before go nowhere: Python has none then."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  (as long as the program)
+
+
 def settle() -> None:
     """From now on a signal raises nothing any more and ends the program where it stands."""
     _State.times = PRESSES

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from capflog.bundle import BundleError
-from capflog.compiling import can_compile, worthwhile_from
+from capflog.compiling import made_ready, worthwhile_from
 from capflog.events import Event
 from capflog.onebyone import OneByOne
 from capflog.parsing import SAMPLE_BYTES, UNKNOWN_KEPT, Line, Recognition, StatefulReader, decode, plain, recognise
@@ -131,18 +131,20 @@ class LineStream:
 
     def peek(self, size: int) -> bytes:
         """Show the next bytes, at least ``size`` of them unless there are fewer."""
-        while len(self._data) < size:
-            before = len(self._data)
-            if not self._pull() and len(self._data) == before:
-                break
+        pieces = [self._data, self._later]
+        there = sum(map(len, pieces))
+        while there < size and (piece := next(self._pieces, None)) is not None:
+            pieces.append(piece)
+            there += len(piece)
+        self._data, self._later = b"".join(pieces), b""
         return self._data
 
     def lines(self) -> Iterator[bytes]:
         """Hand out line after line, each with its end."""
         while True:
-            if len(self._data) > _FEW_LINES:
+            if len(self._data) > 2 * _FEW_LINES and (cut := self._data.find(b"\n", _FEW_LINES) + 1):
                 # Each line is cut off the data: off little of them.
-                self._data, self._later = self._data[:_FEW_LINES], self._data[_FEW_LINES:] + self._later
+                self._data, self._later = self._data[:cut], self._data[cut:] + self._later
             end = self._data.find(b"\n") + 1
             if not end:
                 before = len(self._data)
@@ -261,7 +263,7 @@ class Books:
             there = len(stream.peek(int(self._left))) if self._left < float("inf") else 0
             self._left -= there
             if self._left <= 0:
-                self._learning = can_compile()
+                self._learning = made_ready()
                 self._books.clear()
         book = self._books.get(id(parser))
         if book is None:

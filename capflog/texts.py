@@ -46,9 +46,17 @@ class BundleTexts:
             yield from self._fetched(table, by_member)
         else:
             # Inflating takes the time, and leaves Python to the other thread; each takes what none has taken.
-            with ThreadPoolExecutor(_THREADS) as pool:
-                turns = [pool.submit(lambda: list(self._fetched(table, by_member))) for _ in range(_THREADS)]
-                yield from sorted(chain.from_iterable(turn.result() for turn in turns))
+            pool = ThreadPoolExecutor(_THREADS)
+            turns = [pool.submit(lambda: list(self._fetched(table, by_member))) for _ in range(_THREADS)]
+            try:
+                found = sorted(chain.from_iterable(turn.result() for turn in turns))
+            except BaseException:
+                # Nobody waits for it any more: there is nothing left to take, and no line is wanted of what was taken.
+                by_member.clear()
+                raise
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+            yield from found
         for left in by_member.values():
             yield from ((row, GONE) for row in left.tolist())
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from capflog.bundle import BundleError, Damage, Refused, open_bundle
-from capflog.compiling import is_at_hand
+from capflog.compiling import made_ready
 from capflog.dates import Dated
 from capflog.parsing import parsers
 from capflog.reading import Gathered, Reading, Scanned, digests_of, file_of, keep_memory, once, scan
@@ -34,6 +34,7 @@ from capflog.texts import BundleTexts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from multiprocessing.process import BaseProcess
     from multiprocessing.sharedctypes import SynchronizedArray
 
     from capflog.progress import Progress
@@ -75,35 +76,29 @@ class Workers:
         self._context = multiprocessing.get_context("fork")
         self._claims: SynchronizedArray[int] = self._context.Array("i", _SHARED_MEMBERS)
         self._done = self._context.RawArray("q", count)
-        self._shared = _Shared()
 
     def read(self, progress: Progress, total: int | None) -> Reading:
         """Have the bundle read and put together what comes."""
         parsers()
         if self._learning:
-            if not is_at_hand():
-                progress.stage("compiling what reads the lines (once; it is kept)")
-            from capflog.scanning import prepare  # noqa: PLC0415  (500 ms: not for small logs)
-
-            prepare()
-        # What is loaded by now stays: nobody need look through it for rubbish, in this process or another.
-        gc.freeze()
-        processes = []
+            self._learning = made_ready(progress)
+        processes: list[BaseProcess] = []
         received: list[_Received] = []
+        self._shared = _Shared()
         try:
-            for number in range(self._count):
-                ours, theirs = self._context.Pipe()
-                strange = [ours, *(one.connection for one in received)]
-                process = self._context.Process(target=self._work, args=(number, theirs, strange), daemon=True)
-                with _deaf(), warnings.catch_warnings():
-                    # numpy's own threads, which have nothing to do before any of it is asked, make newer Pythons warn.
-                    warnings.simplefilter("ignore", DeprecationWarning)
-                    process.start()
-                theirs.close()
-                processes.append(process)
-                received.append(_Received(ours))
+            # What is loaded by now stays: the children need not look through it for rubbish.
+            gc.freeze()
+            try:
+                for number in range(self._count):
+                    self._begin(number, processes, received)
+            finally:
+                gc.unfreeze()
             self._receive(received, progress, total)
-            reading = self._together(received)
+            try:
+                reading = self._together(received)
+            except ReadingError:
+                _raise_last_words(received)
+                raise
         except BaseException:
             for process in processes:
                 process.kill()
@@ -116,6 +111,19 @@ class Workers:
                 one.connection.close()
             self._shared.close()
         return reading
+
+    def _begin(self, number: int, processes: list[BaseProcess], received: list[_Received]) -> None:
+        """Start a process; a signal that comes meanwhile is heard when it is known to those who end it."""
+        ours, theirs = self._context.Pipe()
+        strange = [ours, *(one.connection for one in received)]
+        process = self._context.Process(target=self._work, args=(number, theirs, strange), daemon=True)
+        with _deaf(), warnings.catch_warnings():
+            # numpy's own threads, which have nothing to do before any of it is asked, make newer Pythons warn.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
+            processes.append(process)
+            received.append(_Received(ours))
+            theirs.close()
 
     def _receive(self, received: Sequence[_Received], progress: Progress, total: int | None) -> None:
         waiting = {one.connection: one for one in received}
@@ -183,6 +191,7 @@ class Workers:
 
     def _work(self, number: int, connection: Connection, strange: Sequence[Connection]) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         # With the parent's ends open it would not notice that the parent has gone.
         for other in strange:
             other.close()
@@ -252,13 +261,13 @@ def _serve(connection: Connection, kept: list[Rows], shared: _Shared) -> None:
             (mapped,) = what
             continue
         if kind == "wait":
-            _put(connection, ())
+            _put(connection, ("reply", None))
             continue
         number, skipped, *rest = what
         rows = kept[number].after(skipped) if skipped else kept[number]
         assert mapped is not None
         if kind == "count":
-            _put(connection, (len(rows),))
+            _put(connection, ("reply", len(rows)))
         elif kind == "columns":
             places, kinds, lines = rest
             columns = {name: shared.column(len(rows), *place) for name, place in places.items()}
@@ -267,7 +276,8 @@ def _serve(connection: Connection, kept: list[Rows], shared: _Shared) -> None:
             found = getattr(rows, rest[0])
             if rest[0] == "words":
                 found = {name: (places, mapped.words[name][codes]) for name, (places, codes) in found.items()}
-            _put(connection, ({name: (_narrow(rows), _narrow(values)) for name, (rows, values) in found.items()},))
+            narrow = {name: (_narrow(own), _narrow(values)) for name, (own, values) in found.items()}
+            _put(connection, ("reply", narrow))
 
 
 def _narrow(values: np.ndarray) -> np.ndarray:
@@ -358,8 +368,7 @@ class _AwayPart:
         assert stretch.away is not None
         number, count = stretch.away
         if skipped:
-            _put(connection, ("count", number, skipped))
-            (count,) = _get(connection)
+            count = _ask(connection, "count", number, skipped)
         return cls(source, member, count, connection, shared, number, skipped, lines)
 
     def give(self, columns: Mapping[str, np.ndarray], kinds: np.ndarray) -> None:
@@ -369,14 +378,26 @@ class _AwayPart:
 
     def wait(self) -> None:
         """See :class:`capflog.table.Part`."""
-        _put(self.connection, ("wait",))
-        _get(self.connection)
+        _ask(self.connection, "wait")
 
     def values(self, which: Literal["numbers", "words"]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Have what differs from line to line sent."""
-        _put(self.connection, ("values", self.number, self.skipped, which))
-        found: dict[str, tuple[np.ndarray, np.ndarray]] = _get(self.connection)[0]
+        found: dict[str, tuple[np.ndarray, np.ndarray]] = _ask(
+            self.connection, "values", self.number, self.skipped, which
+        )
         return found
+
+
+def _raise_last_words(received: Sequence[_Received]) -> None:
+    """Raise what a process failed with, if one has said so before it went."""
+    said: list[tuple[Any, ...]] = []
+    for one in received:
+        with suppress(ReadingError, OSError):
+            while one.connection.poll():
+                said.append(_get(one.connection))
+    for kind, *what in said:
+        if kind == "error":
+            raise what[0]
 
 
 def _merged(parts: Sequence[Scanned]) -> Scanned:
@@ -392,8 +413,8 @@ def _merged(parts: Sequence[Scanned]) -> Scanned:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment: a process that is begun in it never hears it, and leaves it to its parent."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Hold Ctrl-C and SIGTERM back for a moment: a process that is begun in it never hears Ctrl-C, the parent does."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -401,6 +422,17 @@ def _deaf() -> Iterator[None]:
 
 
 # ---- messages --------------------------------------------------------------------------------------------------------
+
+
+def _ask(connection: Connection, *message: object) -> Any:
+    """Send a message and give the reply to it; what a process failed with is raised."""
+    _put(connection, message)
+    kind, said = _get(connection)
+    if kind == "bundle":
+        raise BundleError(said)
+    if kind == "error":
+        raise said
+    return said
 
 
 def _sendable(error: BaseException) -> BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -173,12 +174,53 @@ def test_without_a_compiler_the_parsers_read_all(monkeypatch: pytest.MonkeyPatch
     assert isinstance(book.begin(), OneByOne)
 
 
-def test_a_compiler_that_does_not_know_this_numpy_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "numba", None)
-    assert not compiling.can_compile()
-    monkeypatch.setattr(stretches, "worthwhile_from", lambda: 10.0)
-    book = Books(Vocabulary()).of(PARSERS["capf"], LineStream([b"x\n" * 200]))
-    assert isinstance(book.begin(), OneByOne)
+#: In a process of its own: nothing is loaded there yet. WHAT is done to it before.
+_SPOILT = """
+import sys
+from capflog import compiling, stretches
+from capflog.parsing import parsers
+from capflog.rows import Vocabulary
+WHAT
+stretches.worthwhile_from = lambda: 10.0
+book = stretches.Books(Vocabulary()).of(parsers()[0], stretches.LineStream([b"x" * 200]))
+print(compiling.made_ready(), type(book.begin()).__name__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("", "True Scanner"),
+        # It does not know this Python, or this numpy.
+        ("sys.modules['numba'] = None", "False OneByOne"),
+        # There is no room to keep what was compiled.
+        (
+            """import os, resource, signal, tempfile
+os.environ['NUMBA_CACHE_DIR'] = tempfile.mkdtemp()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))""",
+            "False OneByOne",
+        ),
+    ],
+    ids=["ready", "foreign", "full"],
+)
+def test_a_compiler_that_does_not_work_is_none(what: str, said: str) -> None:
+    code = _SPOILT.replace("WHAT", what)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, said + "\n"), done.stderr
+
+
+def test_a_line_of_any_length_is_handed_out_alone() -> None:
+    lines = [b"short\n", b"x" * 300_000 + b"\n", b"\n", b"y" * 70_000 + b"\n", b"last" * 50_000]
+    data = b"".join(lines)
+    for size in (1000, 65_536, len(data)):
+        stream = LineStream([data[at : at + size] for at in range(0, len(data), size)])
+        assert list(stream.lines()) == lines
+        assert stream.at == len(data)
+    stream = LineStream([data[at : at + 1000] for at in range(0, len(data), 1000)])
+    assert stream.peek(100_000)[:100_000] == data[:100_000]
+    stream.skip_to(10)
+    assert next(stream.until(float("inf"))) == b"".join(lines[2:4])
 
 
 def test_small_logs_are_read_one_by_one_until_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -379,6 +379,14 @@ def test_borders_may_stand_at_every_byte(source: str, text: str) -> None:
         assert in_turns(parser, data, border, 2) == wanted, border
 
 
+def test_a_border_may_stand_before_a_line_of_any_length() -> None:
+    data = _PAGE.encode() * 3 + b"z" * 200_000 + b"\n" + _PAGE.encode() * 3
+    parser = PARSERS["nginx"]
+    wanted = plainly(parser, data)
+    for border in (len(_PAGE) * 3 - 3, len(_PAGE) * 3 + 1, 100_000):
+        assert in_turns(parser, data, border, 2) == wanted, border
+
+
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("seed", range(4))
 def test_many_stripes_of_a_dirty_log_make_the_whole(source: str, seed: int) -> None:

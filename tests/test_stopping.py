@@ -298,3 +298,69 @@ def test_a_process_that_dies_ends_in_one_line(
         2,
         "capflog: a process that read the bundle was ended before its time; there may not be enough memory\n",
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="without fork one process reads")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_comes_while_a_process_begins_ends_that_one_too(
+    number: str, start: Callable[..., subprocess.Popen[bytes]], sample: Callable[[str], Path]
+) -> None:
+    code = TOGETHER.replace(
+        "capflog.main()",
+        f"""import signal
+from multiprocessing.process import BaseProcess
+original = BaseProcess.start
+def started(self):
+    original(self)
+    os.kill(os.getpid(), signal.{number})
+BaseProcess.start = started
+capflog.main()""",
+    )
+    process = start("analyze", str(sample("healthy")), code=code)
+    status, _, said = ended(process)
+    assert (status, said) in ((130, "capflog: interrupted\n"), (143, "capflog: terminated\n"))
+    assert group_is_empty(process)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="without fork one process reads")
+def test_what_fails_while_the_table_is_written_is_told_as_it_is(
+    start: Callable[..., subprocess.Popen[bytes]], sample: Callable[[str], Path]
+) -> None:
+    code = """
+from capflog import __main__ as capflog, reading, workers
+reading.PARALLEL_FROM = 0
+reading.cores = lambda: 2
+def failing(*_, **__):
+    raise MemoryError
+workers.write_columns = failing
+capflog.main()
+"""
+    process = start("analyze", str(sample("healthy")), code=code)
+    assert ended(process) == (2, "", "capflog: there is not enough memory for this bundle\n")
+
+
+def test_a_signal_ends_the_reading_back_of_lines_at_once(
+    start: Callable[..., subprocess.Popen[bytes]], sample: Callable[[str], Path]
+) -> None:
+    code = """
+import os, signal, threading, time
+from capflog import __main__ as capflog, texts
+original = texts._lines
+def slow(*given):
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    time.sleep(3600)
+    yield from original(*given)
+texts._lines = slow
+capflog.main()
+"""
+    process = start("analyze", str(sample("ca-dns-failure")), code=code)
+    assert ended(process) == (130, "", "capflog: interrupted\n")
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--version"], 0), (["analyze", "nowhere.zip"], 2)])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_do_not_change_the_exit_status(words: list[str], status: int, closed: str) -> None:
+    command = f'exec "$0" -m capflog "$@" {closed}'
+    done = subprocess.run(["sh", "-c", command, sys.executable, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
