@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from platformdirs import user_cache_dir
 
 from capflog.progress import SILENT, Progress
 
@@ -15,8 +19,12 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 #: From so many bytes of text on it is worth while to load compiled code (0.5 s), and to compile it where that has not
-#: been done (some 10 s).
-LOADED_FROM, COMPILED_FROM = 4 << 20, 96 << 20
+#: been done: that takes some 10 s, but once, and whoever has one such bundle has others.
+LOADED_FROM, COMPILED_FROM = 4 << 20, 32 << 20
+
+
+#: The file by which numba finds what it kept of the one function that all runs need.
+_KEPT = f"lookup.look-*.py{sys.version_info.major}{sys.version_info.minor}.nbi"
 
 
 def compiled(function: F) -> F:
@@ -56,9 +64,15 @@ def made_ready(progress: Progress = SILENT) -> bool:
 
 
 def is_at_hand() -> bool:
-    """Tell whether the code was compiled before: it is loaded already, or kept beside its module."""
+    """Tell whether the code was compiled before: it is loaded already, or kept where numba keeps such things.
+
+    That is beside the module or, where nothing can be written there, in a folder of the user's (numba's manual, "Notes
+    on Caching").
+    """
     if "capflog.lookup" in sys.modules:
         return True
     module = Path(__file__).with_name("lookup.py")
-    kept = module.with_name("__pycache__").glob(f"lookup.look-*.py{sys.version_info.major}{sys.version_info.minor}.nbi")
+    elsewhere = Path(os.environ.get("NUMBA_CACHE_DIR") or user_cache_dir("numba", appauthor=False))
+    folders = (module.with_name("__pycache__"), *elsewhere.glob(f"{module.parent.name}_*"))
+    kept = chain.from_iterable(folder.glob(_KEPT) for folder in folders)
     return any(file.stat().st_mtime >= module.stat().st_mtime for file in kept)

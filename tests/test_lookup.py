@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import subprocess
 import sys
@@ -221,6 +222,29 @@ def test_a_line_of_any_length_is_handed_out_alone() -> None:
     assert stream.peek(100_000)[:100_000] == data[:100_000]
     stream.skip_to(10)
     assert next(stream.until(float("inf"))) == b"".join(lines[2:4])
+
+
+def test_compiled_code_is_seen_where_numba_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tmp_path / "installed" / "capflog" / "lookup.py"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    monkeypatch.setattr(compiling, "__file__", str(module.with_name("compiling.py")))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "own"))
+    monkeypatch.delitem(sys.modules, "capflog.lookup")
+    assert not compiling.is_at_hand()
+    assert compiling.worthwhile_from() == compiling.COMPILED_FROM
+    tag = f"py{sys.version_info.major}{sys.version_info.minor}"
+    for folder in (module.with_name("__pycache__"), tmp_path / "own" / "capflog_0123"):
+        folder.mkdir(parents=True)
+        kept = folder / f"lookup.look-600.{tag}.nbi"
+        (folder / "lookup.look-600.py20.nbi").touch()
+        assert not compiling.is_at_hand()
+        kept.touch()
+        assert compiling.is_at_hand()
+        assert compiling.worthwhile_from() == compiling.LOADED_FROM
+        # Of a module that has changed since, it is of no use.
+        os.utime(kept, (1, 1))
+        assert not compiling.is_at_hand()
 
 
 def test_small_logs_are_read_one_by_one_until_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
