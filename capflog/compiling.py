@@ -53,7 +53,7 @@ def made_ready(progress: Progress = SILENT) -> bool:
     made when it is first used.
     """
     if not is_at_hand():
-        progress.stage("compiling what reads the lines (once; it is kept)")
+        progress.stage("compiling what reads the lines (once; it is kept)", lasting=True)
     try:
         from capflog.scanning import prepare  # noqa: PLC0415  (500 ms: only who uses compiled code)
 

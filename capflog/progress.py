@@ -29,8 +29,8 @@ class Progress(Protocol):
         """Tell how many bytes were read, unpacked, of how many (None: not known)."""
         ...
 
-    def stage(self, words: str) -> None:
-        """Tell in a few words what is done now."""
+    def stage(self, words: str, *, lasting: bool = False) -> None:
+        """Tell in a few words what is done now; ``lasting``: it is known to last, so it is shown at once."""
         ...
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class Silent:
     def reading(self, done: int, total: int | None) -> None:
         """Do nothing."""
 
-    def stage(self, words: str) -> None:
+    def stage(self, words: str, *, lasting: bool = False) -> None:
         """Do nothing."""
 
     def close(self) -> None:
@@ -77,10 +77,10 @@ class Line:
             self._next = now + EVERY
             self._draw(reading_words(done, total, now - self._reading_since, self._width() - 1))
 
-    def stage(self, words: str) -> None:
+    def stage(self, words: str, *, lasting: bool = False) -> None:
         """See Progress.stage."""
         now = self._clock()
-        if self._shown or now >= self._begun + STAGE_AFTER:
+        if lasting or self._shown or now >= self._begun + STAGE_AFTER:
             self._next = now + EVERY
             self._draw(visible(words, ascii=True))
 

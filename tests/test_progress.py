@@ -61,6 +61,12 @@ class Run:
         return screen(self.terminal.getvalue(), self.width)
 
 
+def test_what_is_known_to_last_is_shown_at_once() -> None:
+    run = Run()
+    run.line.stage("compiling", lasting=True)
+    assert run.shown() == "compiling"
+
+
 def test_what_is_done_within_a_second_shows_nothing() -> None:
     run = Run()
     for step in range(9):
