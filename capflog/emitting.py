@@ -14,7 +14,7 @@ from capflog.parsing import Line, decode
 from capflog.rows import DENSE, NONE, NUMBERS, SPAN, WORDS, Rows, Shape, dense_types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from capflog.scanning import Block
     from capflog.shapebook import ShapeBook
@@ -55,7 +55,6 @@ class Emitter:
         self._late = (array("q"), array("q"))
         self._late_words: dict[str, dict[str, int]] = {}
         self._spans: list[np.ndarray] = []
-        self._waiting: Sequence[tuple[int, Event]] = ()
 
     def taken_lines(self) -> list[bytes]:
         """Give the lines of the events since it was asked last, where they are kept."""
@@ -64,74 +63,48 @@ class Emitter:
 
     def block(self, block: Block, slow: Sequence[tuple[int, Event | Line]]) -> None:
         """Take a block; ``slow``: what the parser said of the lines that it has read."""
-        found = block.found
-        code = found.code[: block.rows]
+        found, most = block.found, block.rows
+        code = found.code[:most]
+        devices, sessions = self._vocabulary.devices, self._vocabulary.sessions
         events = []
         for at, said in slow:
-            if isinstance(said, Event):
-                events.append((at, said))
-            else:
+            if not isinstance(said, Event):
                 code[at] = _READ[said]
-        self._events(found.stamp, found.device, found.session, events)
-        before = self._count
-        rows = self._take(block.count, found.number, code, found.stamp, found.device, found.session, block.line)
-        self._values(block, rows, before)
-
-    def _events(
-        self, stamp: np.ndarray, device: np.ndarray, session: np.ndarray, events: Sequence[tuple[int, Event]]
-    ) -> None:
-        """Write what events bear to where their lines have it."""
-        devices, sessions = self._vocabulary.devices, self._vocabulary.sessions
-        for at, event in events:
-            stamp[at] = NONE if event.stamp is None else event.stamp
-            device[at] = -1 if event.device is None else devices.code(event.device)
-            session[at] = -1 if event.session is None else sessions.code(event.session)
-        self._waiting = events
-
-    def _take(
-        self,
-        count: int,
-        number: np.ndarray,
-        code: np.ndarray,
-        stamp: np.ndarray,
-        device: np.ndarray,
-        session: np.ndarray,
-        line: Callable[[int], bytes],
-    ) -> np.ndarray:
-        """Make rows of the lines of events, and count the others; gives the lines that the rows are of.
-
-        ``count``: how many lines there are; those that are not among these say nothing. ``number``: which these are.
-        """
-        tables, most = self._book.tables(), len(code)
-        waiting = self._vocabulary.shape(_TO_COME) if self._waiting else -1
+                continue
+            events.append((at, said))
+            found.stamp[at] = NONE if said.stamp is None else said.stamp
+            found.device[at] = -1 if said.device is None else devices.code(said.device)
+            found.session[at] = -1 if said.session is None else sessions.code(said.session)
+        tables = self._book.tables()
+        waiting = self._vocabulary.shape(_TO_COME) if events else -1
         rows = np.empty(most, dtype=np.int64)
         to = {name: np.empty(most, dtype=dtype) for name, dtype in DENSE.items()}
         parts, unknown = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
         made, of_parts, of_unknown = lookup.gather(
-            number, code, stamp, device, session, tables.shape, tables.stamped, tables.named, tables.in_session,
-            tables.means, np.int32(waiting), self.lines + 1, rows, to["shape"], to["line"], to["stamp"], to["device"],
-            to["session"], parts, unknown,
+            found.number, code, found.stamp, found.device, found.session, tables.shape, tables.stamped, tables.named,
+            tables.in_session, tables.means, np.int32(waiting), self.lines + 1, rows, to["shape"], to["line"],
+            to["stamp"], to["device"], to["session"], parts, unknown,
         )  # fmt: skip
         rows = rows[:made]
         for name, column in to.items():
             self._dense[name].append(column[:made].copy())
-        for at, event in self._waiting:
+        for at, event in events:
             self._open.append((self._count + int(np.searchsorted(rows, at)), event))
-        self._waiting = ()
-        quiet = count - made - of_parts - of_unknown
+        # Those that were not kept say nothing.
+        quiet = block.count - made - of_parts - of_unknown
         if of_parts:
             of = np.searchsorted(rows, parts[:of_parts]) - 1 + self._count
             self._spans.append(of[of >= 0])
             quiet += int((of < 0).sum())
         for at in unknown[: min(of_unknown, max(self._unknown_kept - len(self.unknown), 0))].tolist():
-            self.unknown.append((self.lines + 1 + int(number[at]), decode(line(at))))
+            self.unknown.append((self.lines + 1 + int(found.number[at]), decode(block.line(at))))
         if self._kept is not None:
-            self._kept += [line(at) for at in rows.tolist()]
+            self._kept += [block.line(at) for at in rows.tolist()]
         self.quiet += quiet
         self.unparsed += of_unknown
-        self.lines += count
+        self.lines += block.count
+        self._values(block, rows, self._count)
         self._count += made
-        return rows
 
     def _values(self, block: Block, rows: np.ndarray, before: int) -> None:
         """Read the values that differ from line to line where they stand; ``before``: how many rows there were."""

@@ -14,7 +14,7 @@ from capflog.steps import in_order
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from capflog.digests import Lexicon
+    from capflog.lexicon import Lexicon
     from capflog.steps import Columns
     from capflog.table import Table
 

@@ -205,20 +205,36 @@ def _masked(word: Word) -> Word:
 
 
 @compiled
+def _stirred(value: Word, word: Word) -> Word:
+    value = (value ^ word) * _MULTIPLY
+    return value ^ (value >> _HALF)
+
+
+@compiled
+def _settled(value: Word) -> Word:
+    """Finish a number; 0 stands for none."""
+    value = (value ^ (value >> _U(29))) * _STIR
+    value ^= value >> _HALF
+    return value if value else _ONE
+
+
+@compiled
+def _begin_of(word: Word, length: int) -> Word:
+    """Clear what stands behind the first bytes, fewer than eight, of a word."""
+    return word & ((_ONE << _U(8 * length)) - _ONE)
+
+
+@compiled
 def _digest(words: Array, at: int, length: int, seed: Word) -> Word:
     """Give the number of a piece, its digits blotted out; never 0."""
     value = (_U(length) * _STIR) ^ seed
     end = at + length
     while at + 8 <= end:
-        value = (value ^ _masked(words[at])) * _MULTIPLY
-        value ^= value >> _HALF
+        value = _stirred(value, _masked(words[at]))
         at += 8
     if at < end:
-        value = (value ^ _masked(words[at] & ((_ONE << _U(8 * (end - at))) - _ONE))) * _MULTIPLY
-        value ^= value >> _HALF
-    value = (value ^ (value >> _U(29))) * _STIR
-    value ^= value >> _HALF
-    return value if value else _ONE
+        value = _stirred(value, _masked(_begin_of(words[at], end - at)))
+    return _settled(value)
 
 
 @compiled
@@ -227,15 +243,11 @@ def number_of(words: Array, at: int, length: int, seed: Word) -> Word:
     value = (_U(length) * _STIR) ^ seed
     end = at + length
     while at + 8 <= end:
-        value = (value ^ words[at]) * _MULTIPLY
-        value ^= value >> _HALF
+        value = _stirred(value, words[at])
         at += 8
     if at < end:
-        value = (value ^ (words[at] & ((_ONE << _U(8 * (end - at))) - _ONE))) * _MULTIPLY
-        value ^= value >> _HALF
-    value = (value ^ (value >> _U(29))) * _STIR
-    value ^= value >> _HALF
-    return value if value else _ONE
+        value = _stirred(value, _begin_of(words[at], end - at))
+    return _settled(value)
 
 
 @compiled
@@ -247,7 +259,7 @@ def _same(words: Array, one: int, other: int, length: int) -> bool:
         one += 8
         other += 8
         length -= 8
-    return length == 0 or ((words[one] ^ words[other]) & ((_ONE << _U(8 * length)) - _ONE)) == 0
+    return length == 0 or _begin_of(words[one] ^ words[other], length) == 0
 
 
 @compiled
@@ -342,7 +354,7 @@ def _idles(
     while at < stop:
         word = words[at]
         if stop - at < 8:
-            word &= (_ONE << _U(8 * (stop - at))) - _ONE
+            word = _begin_of(word, stop - at)
         other = word ^ _BLANKS
         zero = ~(((other & _LOWS) + _LOWS) | other) & _HIGHS
         count += _I(((zero >> _SEVEN) * _ONES) >> _TOP)

@@ -17,7 +17,7 @@ from capflog.dates import Dated
 from capflog.events import SOURCES
 from capflog.model import Member, Status
 from capflog.progress import SILENT, Progress
-from capflog.rows import OwnPart, own_room
+from capflog.rows import OwnPart, Vocabulary, own_room
 from capflog.streams import crc32
 from capflog.stretches import (
     Books,
@@ -286,6 +286,15 @@ def read_bundle(
     return Workers(paths, processes, learning=learning).read(progress, total)
 
 
+def vocabulary_for(*, learning: bool) -> Vocabulary:
+    """Make what rows are written in; ``learning``: they are made by compiled code, and so are the words' numbers."""
+    if not learning:
+        return Vocabulary()
+    from capflog.shapebook import CompiledLexicon  # noqa: PLC0415  (500 ms: not for small logs)
+
+    return Vocabulary(lexicon=CompiledLexicon)
+
+
 def cores() -> int:
     """Say how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -329,8 +338,9 @@ def _again(path: str) -> bool:
 
 
 def _read_alone(paths: Sequence[str], progress: Progress, total: int | None, *, learning: bool) -> Reading:
-    gathered = Gathered()
-    books = Books(gathered.builder.vocabulary, learning=learning and made_ready(progress))
+    learning = learning and made_ready(progress)
+    gathered = Gathered(builder=TableBuilder(vocabulary_for(learning=learning)))
+    books = Books(gathered.builder.vocabulary, learning=learning)
     done = 0
 
     def watch(_scanner: Reads, block: bytes) -> None:

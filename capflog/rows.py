@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from capflog.digests import Lexicon
 from capflog.events import VALUES
+from capflog.lexicon import Lexicon
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

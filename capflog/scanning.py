@@ -4,8 +4,6 @@
 is left makes a number of 64 bits, and a table says what a line of that number is, once the parser has read some such
 lines (:mod:`capflog.shapes`). Whatever the table does not know, the parser reads, line by line: what comes out is the
 same, and :func:`capflog.parsing.parse` without any of this is what the tests hold it against.
-
-A parser whose reader has no ``carry`` and ``resume`` is asked for every line.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capflog import lookup
-from capflog.digests import Lexicon
+from capflog.lexicon import Lexicon
 from capflog.parsing import UNKNOWN_KEPT, Line
 from capflog.shapes import Learner
 from capflog.stamps import DIGITS

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from capflog.digests import Lexicon
     from capflog.events import Event
+    from capflog.lexicon import Lexicon
     from capflog.rows import Part, Room, Rows
 
 #: So many kinds of events are looked for one by one.

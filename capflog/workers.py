@@ -26,8 +26,8 @@ from capflog.bundle import BundleError, Damage, Refused, open_bundle
 from capflog.compiling import made_ready
 from capflog.dates import Dated
 from capflog.parsing import parsers
-from capflog.reading import Gathered, Reading, Scanned, digests_of, file_of, keep_memory, once, scan
-from capflog.rows import Rows, Vocabulary, write_columns
+from capflog.reading import Gathered, Reading, Scanned, digests_of, file_of, keep_memory, once, scan, vocabulary_for
+from capflog.rows import Rows, write_columns
 from capflog.stretches import STRIPED_FROM, Books, Stretch
 from capflog.table import TableBuilder
 from capflog.texts import BundleTexts
@@ -149,7 +149,7 @@ class Workers:
         where: dict[int, Connection] = {}
         gathered = Gathered(
             paths=self._paths,
-            builder=TableBuilder(self._vocabulary()),
+            builder=TableBuilder(vocabulary_for(learning=self._learning)),
             part_of=partial(_AwayPart.of, where, self._shared),
         )
         vocabulary = gathered.builder.vocabulary
@@ -169,13 +169,6 @@ class Workers:
                 name, dated, parts = by_place[place]
                 gathered.member(name, dated, _merged(parts))
         return gathered.reading(BundleTexts(self._paths, gathered.marks), self._shared.room)
-
-    def _vocabulary(self) -> Vocabulary:
-        if not self._learning:
-            return Vocabulary()
-        from capflog.shapebook import CompiledLexicon  # noqa: PLC0415  (as above)
-
-        return Vocabulary(lexicon=CompiledLexicon)
 
     @staticmethod
     def _digest_alike(gathered: Gathered, by_place: dict[int, tuple[str, Dated, list[Scanned]]]) -> None:
@@ -213,7 +206,7 @@ class Workers:
             os._exit(0)
 
     def _walk(self, number: int, connection: Connection) -> list[Rows]:
-        vocabulary = self._vocabulary()
+        vocabulary = vocabulary_for(learning=self._learning)
         books = Books(vocabulary, learning=self._learning)
         kept: list[Rows] = []
         done = 0

@@ -95,18 +95,6 @@ def test_a_table_keeps_what_is_put_into_it_however_it_grows() -> None:
     assert all(table.keys[lookup.place_of(table.keys, np.uint64(key))] == 0 for key in strange)
 
 
-def test_words_keep_their_numbers_in_the_order_of_first_sight() -> None:
-    words = CompiledLexicon()
-    long = "y" * 1000
-    assert words.codes_of(["b", "a", "b", "", long, "ä", "\udce9"]).tolist() == [0, 1, 0, 2, 3, 4, 5]
-    assert words.codes_of([f"w{n}" for n in range(5000)]).tolist() == list(range(6, 5006))
-    assert words.codes_of([long, "c", "a", "w9"]).tolist() == [3, 5006, 1, 15]
-    other = CompiledLexicon()
-    other.codes_of(["c", "new", "a"])
-    assert words.absorb(other.packed()).tolist() == [5006, 5007, 1]
-    assert words[5007] == "new"
-
-
 NAMES = [
     *(f"SEP0C75BD{n:06X}" for n in range(60)),
     *(f"CSFuser{n:06x}" for n in range(0, 6_000_000, 100_003)),
