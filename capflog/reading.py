@@ -15,6 +15,7 @@ from capflog.bundle import Damage, Damaged, Refused, open_bundle, text_size
 from capflog.compiling import made_ready, worthwhile_from
 from capflog.dates import Dated
 from capflog.events import SOURCES
+from capflog.linestream import count_lines, stream_of
 from capflog.model import Member, Status
 from capflog.progress import SILENT, Progress
 from capflog.rows import OwnPart, Vocabulary, own_room
@@ -22,12 +23,10 @@ from capflog.streams import crc32
 from capflog.stretches import (
     Books,
     Stretch,
-    count_lines,
     joined,
     read_stretches,
     recognised,
     state_behind,
-    stream_of,
 )
 from capflog.table import Table, TableBuilder
 from capflog.texts import BundleTexts, KeptTexts

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.bundle import Damage, Damaged, Refused, open_bundle
+from capflog.linestream import stream_of
 from capflog.parsing import decode
-from capflog.stretches import stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from capflog import compiling, lookup, stretches
+from capflog import compiling, linestream, lookup, stretches
 from capflog.analysis import analyze
 from capflog.compiling import compiled
+from capflog.linestream import LineStream
 from capflog.onebyone import OneByOne
 from capflog.parsing import parsers
 from capflog.rows import Vocabulary
 from capflog.scanning import Scanner
 from capflog.shapebook import CompiledLexicon, ShapeBook, new_table, with_number, words_of
-from capflog.stretches import Books, LineStream
+from capflog.stretches import Books
 
 from .conftest import ROOT
 from .plainly import document, told
@@ -166,12 +167,12 @@ def test_without_a_compiler_the_parsers_read_all(monkeypatch: pytest.MonkeyPatch
 #: In a process of its own: nothing is loaded there yet. WHAT is done to it before.
 _SPOILT = """
 import sys
-from capflog import compiling, stretches
+from capflog import compiling, linestream, stretches
 from capflog.parsing import parsers
 from capflog.rows import Vocabulary
 WHAT
 stretches.worthwhile_from = lambda: 10.0
-book = stretches.Books(Vocabulary()).of(parsers()[0], stretches.LineStream([b"x" * 200]))
+book = stretches.Books(Vocabulary()).of(parsers()[0], linestream.LineStream([b"x" * 200]))
 print(compiling.made_ready(), type(book.begin()).__name__)
 """
 
@@ -252,7 +253,7 @@ def test_what_comes_in_by_a_pipe_says_the_same_either_way(monkeypatch: pytest.Mo
 
 def test_lines_are_read_back_from_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From several members, by the marks of small blocks, some of the lines or all, in the table's order."""
-    monkeypatch.setattr(stretches, "BLOCK", 600)
+    monkeypatch.setattr(linestream, "BLOCK", 600)
     lines = [f"14:05:04.{n:03d} |   debug addded {n} to readset\r\n" for n in range(900)]
     for name in ("capf1.txt", "capf2.txt", "capf3.txt"):
         (tmp_path / name).write_text("".join(lines) + "14:05:05.000 |   debug Recd event", encoding="utf-8", newline="")

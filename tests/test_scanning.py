@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 from capflog.analysis import analyze
 from capflog.events import Event
+from capflog.linestream import LineStream, stream_of
 from capflog.onebyone import OneByOne
 from capflog.parsing import Derived, Line, Parser, decode, lines_of, parse, parsers
 from capflog.rows import Vocabulary, rows_of_events
 from capflog.scanning import Scanner
 from capflog.shapebook import ShapeBook
-from capflog.stretches import LineStream, joined, read_stretches, state_behind, stream_of
+from capflog.stretches import joined, read_stretches, state_behind
 from capflog.table import TableBuilder
 
 from .conftest import PUBLISHED, ROOT, SAMPLES
