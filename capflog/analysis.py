@@ -14,7 +14,7 @@ import numpy as np
 from capflog.advance import NO_STEP, Advance, step_named
 from capflog.attempts import find_attempts, unroll
 from capflog.bundle import BundleError, Damage, Refused, name_of
-from capflog.clocks import Alignment, align
+from capflog.clocks import Alignment, align, unalign
 from capflog.diagnosis import Diagnosis, diagnose
 from capflog.enrollments import Joined, join
 from capflog.facts import Facts, when
@@ -28,6 +28,7 @@ from capflog.rows import NONE
 from capflog.rulebook import Rulebook, builtin
 from capflog.starts import Start, find_starts
 from capflog.steps import STEPS, Columns, next_step
+from capflog.told import NOTHING, Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -71,25 +72,31 @@ def analyze(
     *,
     processes: int | None = None,
     learning: bool | None = None,
+    told: Told = NOTHING,
 ) -> Analysis:
     """Read bundles, correlate what their logs say, find the causes; ``progress`` is told how far that has come.
 
     ``processes``: how many read (None: as many as serve). ``learning`` False: the parsers are asked for every line; the
-    result is the same. Raises :class:`capflog.bundle.BundleError` where nothing could be read that is a log.
+    result is the same. ``told``: what the user tells of the clocks. Raises :class:`capflog.bundle.BundleError` where
+    nothing could be read that is a log.
     """
     reading = read_bundle(paths, stdin, progress, processes=processes, learning=learning)
-    return analyze_reading(name_of(paths), reading, rulebook, progress)
+    return analyze_reading(name_of(paths), reading, rulebook, progress, told)
 
 
 def analyze_members(
-    name: str, stored: Iterable[Stored | Refused | Damage], rulebook: Rulebook | None = None
+    name: str, stored: Iterable[Stored | Refused | Damage], rulebook: Rulebook | None = None, told: Told = NOTHING
 ) -> Analysis:
     """Analyze the members of a bundle of that name, which can be read once."""
-    return analyze_reading(name, read_stored(stored), rulebook)
+    return analyze_reading(name, read_stored(stored), rulebook, told=told)
 
 
 def analyze_reading(
-    name: str, reading: Reading, rulebook: Rulebook | None = None, progress: Progress = SILENT
+    name: str,
+    reading: Reading,
+    rulebook: Rulebook | None = None,
+    progress: Progress = SILENT,
+    told: Told = NOTHING,
 ) -> Analysis:
     """Analyze what was read of a bundle of that name: the way of the data, step by step."""
     members, table, dated = reading.members, reading.table, reading.dated
@@ -99,12 +106,16 @@ def analyze_reading(
     trace = unroll(table)
     attempts = find_attempts(table, trace)
     starts = find_starts(table)
-    alignment = align(table, trace, attempts, starts, dated)
+    alignment = align(table, trace, attempts, starts, dated, reading.records, told)
     columns = Columns(table)
     joined = join(columns, trace, attempts, starts, alignment)
     facts = Facts(table, columns)
-    diagnosis = diagnose(columns, facts, joined.stories, starts, joined.strays, rulebook or builtin())
-    return _report(name, members, table, columns, facts, alignment, joined, starts, diagnosis)
+    diagnosis = diagnose(
+        columns, facts, joined.stories, starts, joined.strays, rulebook or builtin(), clocks=alignment.clocks
+    )
+    if not told.align:
+        unalign(table, alignment, (line for finding in diagnosis.findings for line in finding.evidence))
+    return _report(name, members, table, columns, facts, alignment, joined, starts, diagnosis, told)
 
 
 def _no_log(name: str, members: Sequence[Member]) -> str:
@@ -128,6 +139,7 @@ def _report(
     joined: Joined,
     starts: Sequence[Start],
     diagnosis: Diagnosis,
+    told: Told,
 ) -> Analysis:
     """Put together what the reports show."""
     sources = {member.source for member in members if member.source}
@@ -168,6 +180,7 @@ def _report(
         verdict=diagnosis.verdict,
         devices=sorted({e.device for e in enrollments if e.device is not None}),
         unattributed=joined.unattributed,
+        aligned=told.align,
     )
     return Analysis(report, table, columns, facts, alignment, joined.stories, diagnosis.advance, diagnosis.cause_rows)
 

@@ -1,4 +1,4 @@
-"""Which rules speak on which episode: an enrollment, a start of CES, or lines that belong to neither.
+"""Which rules speak on which episode: an enrollment, a start of CES, lines that belong to neither, or a clock.
 
 The most specific rule speaks; those that it supersedes are silent, and a rule of last resort speaks only where no
 other error does. What the rules say depends on which of their tests the episode's rows fit, in which order: episodes
@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capflog.conditions import by_time, event_tests, may_hold
+from capflog.clock_facts import clock_fact
+from capflog.conditions import CLOCK, by_time, event_tests, may_hold
 from capflog.facts import by_moment
 from capflog.sieve import Sieve, blocks, gathered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from capflog.conditions import Condition, EventTest
+    from capflog.conditions import Condition, EventTest, Fact, Match
     from capflog.facts import Facts
-    from capflog.model import Confidence
+    from capflog.model import Clock, Confidence, Severity
     from capflog.rulebook import Rule
     from capflog.starts import Start
     from capflog.steps import Columns
@@ -34,6 +35,9 @@ _Known = tuple[str | None, str | None, str | None]
 
 _NO_ROWS = np.zeros(0, dtype=np.int64)
 
+#: Of the events of the bundle that fit one test a clock's episode holds the first so many: more prove no more.
+_BESIDE_CLOCK = 2
+
 
 @dataclass(slots=True)
 class Spoken:
@@ -41,6 +45,7 @@ class Spoken:
 
     rule: Rule
     rows: np.ndarray
+    severity: Severity
     confidence: Confidence
     alternatives: list[str] = field(default_factory=list)
 
@@ -51,6 +56,7 @@ class Episode:
 
     story: Story | None = None
     start: Start | None = None
+    clock: Clock | None = None
     spoken: list[Spoken] = field(default_factory=list)
 
 
@@ -61,6 +67,7 @@ class _Asked:
     rule: Rule
     condition: Condition
     likely: bool
+    of_clocks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,7 @@ class _Said:
 
     rule: Rule
     places: tuple[int, ...]
+    severity: Severity
     confidence: Confidence
     alternatives: tuple[str, ...]
 
@@ -76,8 +84,9 @@ class _Said:
 class Asking:
     """Asks every rule of every episode.
 
-    The episodes are numbered: the enrollments, then the starts, then what belongs to none. ``spoken`` holds those on
-    which a rule speaks, by their numbers in order; ``at_work`` the numbers of those in which CES's requests failed.
+    The episodes are numbered: the enrollments, then the starts, then what belongs to none, then the clocks; what is
+    asked of clocks is asked of nothing else. ``spoken`` holds those on which a rule speaks, by their numbers in order;
+    ``at_work`` the numbers of those in which CES's requests failed.
     """
 
     def __init__(
@@ -87,6 +96,7 @@ class Asking:
         stories: Sequence[Story],
         starts: Sequence[Start],
         strays: Sequence[np.ndarray],
+        clocks: Sequence[Clock],
         rules: Sequence[Rule],
         reached: Callable[[int], str | None],
     ) -> None:
@@ -94,12 +104,12 @@ class Asking:
         self._columns, self._facts = columns, facts
         self._stories, self._starts = stories, starts
         self._conditions = [
-            _Asked(rule, condition, likely)
+            _Asked(rule, condition, likely, condition.of_clocks)
             for rule in rules
             for condition, likely in ((rule.condition, False), (rule.likely_condition, True))
             if condition is not None
         ]
-        self._reached = reached if _asked_for(rules, "reached") else None
+        self._reached = reached if asked_for(rules, "reached") else None
         self.spoken: dict[int, Episode] = {}
         self._sieve = Sieve(facts, rules)
         self._outcomes: dict[Any, tuple[_Said, ...]] = {}
@@ -107,6 +117,12 @@ class Asking:
         self._shown: dict[str, np.ndarray | None] = {}
         self._unsorted: list[Spoken] = []
         groups: list[Sequence[int] | np.ndarray] = [*(s.order for s in stories), *(s.rows for s in starts), *strays]
+        self._before_clocks = len(groups)
+        of_clocks = [one for one in self._conditions if one.of_clocks]
+        self._clocks = list(clocks) if of_clocks else []
+        if self._clocks:
+            beside = self._sieve.first_of(_tests(of_clocks), _BESIDE_CLOCK)
+            groups += [beside] * len(self._clocks)
         sorts, bits_of_sort = self._sieve.of_episodes(groups)
         at_work = np.array([self._sieve.fits(self._sieve.at_work, bits) for bits in bits_of_sort], dtype=bool)
         self.at_work: set[int] = set(np.flatnonzero(at_work[sorts]).tolist()) if groups else set()
@@ -122,9 +138,9 @@ class Asking:
         for start in self._starts:
             known = ("start", {True: "ok", False: "failed", None: "unknown"}[start.ok], None)
             every.append(numbers.setdefault(known, len(numbers)))
-        found = np.full(len(every) + strays, numbers.setdefault((None, None, None), len(numbers)), dtype=np.int64)
-        found[: len(every)] = every
-        return found, list(numbers)
+        every += [numbers.setdefault((None, None, None), len(numbers))] * strays
+        every += [numbers.setdefault((CLOCK, None, None), len(numbers))] * len(self._clocks)
+        return np.array(every, dtype=np.int64), list(numbers)
 
     def _ask_all(
         self,
@@ -161,7 +177,7 @@ class Asking:
     ) -> None:
         """Let rules speak on episodes on which the same conditions may hold."""
         rows, owner = gathered(groups)
-        if known[0] is None:
+        if known[0] in (None, CLOCK):
             rows = rows[by_moment(self._facts.table, rows, owner)]
         places, bits = self._sieve.bits_of(rows, self._tests_of(asked))
         every = np.arange(len(groups) + 1)
@@ -177,6 +193,8 @@ class Asking:
         kind, outcome, error = known
         if kind is None:
             return None
+        if kind == CLOCK:
+            return clock_fact(self._clocks[number - self._before_clocks])
         fact: dict[str, Any] = {"kind": kind, "at": None, "outcome": outcome}
         if kind == "enrollment":
             story = self._stories[number]
@@ -203,7 +221,11 @@ class Asking:
                 return False
             return None if any(t.field not in few for t in test.tests) else True
 
-        return tuple(one for one in self._conditions if may_hold(one.condition.tree, fits) is not False)
+        return tuple(
+            one
+            for one in self._conditions
+            if one.of_clocks == (kind == CLOCK) and may_hold(one.condition.tree, fits) is not False
+        )
 
     # ---- what is said ---------------------------------------------------------------------------------------------
 
@@ -220,7 +242,7 @@ class Asking:
             tests = self._sieve.of_facts[fact["kind"]]
             of_fact = tuple(all(t.holds(fact.get(t.field)) for t in test.tests) for test in tests)
         key = (asked, bits, of_fact, sure)
-        alike = not any(by_time(one.condition.tree) for one in asked)
+        alike = not any(by_time(condition.tree) for condition in _all_of(asked))
         said = self._outcomes.get(key) if alike else None
         if said is None:
             said = self._said(own, fact, asked, sure)
@@ -228,20 +250,24 @@ class Asking:
                 self._outcomes[key] = said
         if not said:
             return
+        clock = self._clocks[number - self._before_clocks] if kind == CLOCK else None
         spoken = []
         for one in said:
             proof = own[list(one.places)] if one.places else _NO_ROWS
             shows = self._shows(one.rule)
             if shows is not None:
                 proof = np.concatenate((proof, rows[shows[self._facts.table.kind[rows]]]))
+            if clock is not None:
+                proof = np.concatenate((proof, np.array(clock.proof, dtype=np.int64)))
             if not len(proof) and one.rule.last_resort:
                 proof = rows[-1:]
-            spoken.append(Spoken(one.rule, proof, one.confidence, list(one.alternatives)))
+            spoken.append(Spoken(one.rule, proof, one.severity, one.confidence, list(one.alternatives)))
         self._unsorted += spoken
         of_start = number - len(self._stories)
         self.spoken[number] = Episode(
             self._stories[number] if kind == "enrollment" else None,
             self._starts[of_start] if kind == "start" else None,
+            clock,
             spoken,
         )
 
@@ -249,8 +275,7 @@ class Asking:
         """Give the bits of the tests that conditions ask for: no other row can make them true."""
         found = self._tests.get(asked)
         if found is None:
-            tests = (test for one in asked for test in event_tests(one.condition.tree))
-            found = self._tests[asked] = self._sieve.bits_for(tests)
+            found = self._tests[asked] = self._sieve.bits_for(_tests(asked))
         return found
 
     def _likely(self, number: int) -> frozenset[int]:
@@ -292,19 +317,20 @@ class Asking:
             if places and sure and not any(sure[place] for place in places):
                 confidence = "likely"
             found[rule.id] = (rule, places, confidence)
-        spoken = list(found.values())
-        firm = any(rule.severity == "error" and not rule.last_resort for rule, _, _ in spoken)
+        spoken = [(*one, _severity(one[0], facts)) for one in found.values()]
+        firm = any(severity == "error" and not rule.last_resort for rule, _, _, (severity, _) in spoken)
         spoken = [one for one in spoken if not (one[0].last_resort and firm)]
-        silenced = {name for rule, _, _ in spoken for name in rule.supersedes}
+        silenced = {name for rule, *_ in spoken for name in rule.supersedes}
         spoken = [one for one in spoken if one[0].id not in silenced]
         said = []
-        for rule, places, confidence in spoken:
+        for rule, places, confidence, (severity, raising) in spoken:
             others = tuple(
                 other.id
-                for other, its, _ in spoken
+                for other, its, *_ in spoken
                 if other is not rule and other.id in rule.alternatives and set(its) & set(places)
             )
-            said.append(_Said(rule, tuple(places), "possible" if others else confidence, others))
+            proof = dict.fromkeys((*places, *(place_of[f["row"]] for f in raising if "row" in f)))
+            said.append(_Said(rule, tuple(proof), severity, "possible" if others else confidence, others))
         said.sort(key=lambda s: (-SURENESS.index(s.confidence), s.rule.last_resort, s.rule.id))
         return tuple(said)
 
@@ -323,7 +349,26 @@ class Asking:
             one.rows = rows[begin:end]
 
 
-def _asked_for(rules: Sequence[Rule], name: str) -> bool:
+def _severity(rule: Rule, facts: Sequence[Fact]) -> tuple[Severity, Match]:
+    """Give the severity of a rule that speaks, and the events that raise it."""
+    for raised in rule.raised:
+        match = raised.condition.match(facts)
+        if match is not None:
+            return raised.severity, match
+    return rule.severity, []
+
+
+def _all_of(asked: Iterable[_Asked]) -> list[Condition]:
+    """Give the conditions and those that raise the severity of their rules."""
+    return [c for one in asked for c in (one.condition, *(raised.condition for raised in one.rule.raised))]
+
+
+def _tests(asked: Iterable[_Asked]) -> Iterator[EventTest]:
+    """Give all that is asked of the events for these."""
+    return (test for condition in _all_of(asked) for test in event_tests(condition.tree))
+
+
+def asked_for(rules: Sequence[Rule], name: str) -> bool:
     """Tell whether any condition asks for a field."""
-    conditions = [c for rule in rules for c in (rule.condition, rule.likely_condition) if c is not None]
+    conditions = [condition for rule in rules for condition in rule.every_condition]
     return any(one.field == name for c in conditions for test in event_tests(c.tree) for one in test.tests)

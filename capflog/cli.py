@@ -7,8 +7,9 @@ import os
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from capflog.model import Report, Timeline
     from capflog.progress import Progress
     from capflog.rulebook import Rule, Rulebook
+    from capflog.told import Told
+    from capflog.zones import Zone
+
+_T = TypeVar("_T")
 
 #: Exit statuses: done; a finding fails the gate; nothing could be read, or a wrong call.
 OK, FAILED, UNUSABLE = 0, 1, 2
@@ -45,6 +50,96 @@ _store_option = click.option(
     envvar="CAPFLOG_STORE",
     help="Where analyses are kept: a folder or a .db file.  [env: CAPFLOG_STORE; default: the user's data folder]",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """What a call says of clocks: what the logs do not tell, and the zone in which text shows times (None: the node's).
+
+    ``given``: the options that are of no use without a bundle.
+    """
+
+    told: Told
+    display: Zone | None
+    given: tuple[str, ...] = ()
+
+
+def _clock_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that tell of clocks; the command has what they tell as ``clocks``, read before anything else."""
+
+    @wraps(command)
+    def called(
+        tz: tuple[str, ...],
+        iis_tz: str | None,
+        date: tuple[str, ...],
+        no_align: bool,
+        display_tz: str | None,
+        **more: Any,
+    ) -> Any:
+        return command(**more, clocks=_clocks(tz, iis_tz, date, display_tz, align=not no_align))
+
+    for option in (
+        click.option("--display-tz", metavar="ZONE", help="Show times in this zone; JSON is in UTC whatever it says."),
+        click.option("--no-align", is_flag=True, help="Show times of IIS as its clock has them; its offset is told."),
+        click.option(
+            "--date",
+            metavar="[PART=]DATE",
+            multiple=True,
+            help="The day on which CAPF's trace begins: 2019-03-05, 5 Mar 2019. PART as for --tz.",
+        ),
+        click.option("--iis-tz", metavar="ZONE", help="The zone of IIS's stamps, where they are not in UTC."),
+        click.option(
+            "--tz",
+            metavar="[PART=]ZONE",
+            multiple=True,
+            help="The CUCM node's zone: America/New_York, -05:00. With PART, of the members whose path holds that; "
+            "may be given several times.",
+        ),
+    ):
+        called = option(called)
+    return called
+
+
+def _clocks(
+    tz: Sequence[str], iis_tz: str | None, date: Sequence[str], display_tz: str | None, *, align: bool
+) -> Clocks:
+    from capflog.told import Told, read_date  # noqa: PLC0415
+
+    names = (("--tz", tz), ("--iis-tz", iis_tz), ("--date", date), ("--no-align", not align))
+    given = tuple(name for name, value in names if value)
+    told = Told(
+        zones=_by_part("--tz", tz, _zone),
+        dates=_by_part("--date", date, read_date),
+        iis_zone=None if iis_tz is None else _read("--iis-tz", iis_tz, iis_tz, _zone),
+        align=align,
+    )
+    return Clocks(told, None if display_tz is None else _read("--display-tz", display_tz, display_tz, _zone), given)
+
+
+def _zone(text: str) -> Zone:
+    from capflog.zones import read_zone  # noqa: PLC0415  (not needed by most calls)
+
+    return read_zone(text)
+
+
+def _by_part(option: str, values: Sequence[str], read: Callable[[str], _T]) -> tuple[tuple[str, _T], ...]:
+    """Read the values of an option that may be of a part of the members: ``PART=VALUE``, or ``VALUE`` for all."""
+    found: dict[str, _T] = {}
+    for value in values:
+        part, equals, text = value.rpartition("=")
+        if equals and not part:
+            _stop(f"{option} {value}: before = a part of the members' path is wanted")
+        one = _read(option, value, text, read)
+        if found.setdefault(part, one) != one:
+            _stop(f"{option} {value}: another was given {f'for {part}' if part else 'too'}")
+    return tuple(found.items())
+
+
+def _read(option: str, value: str, text: str, read: Callable[[str], _T]) -> _T:
+    try:
+        return read(text)
+    except ValueError as error:
+        _stop(f"{option} {value}: {error}")
 
 
 @click.group(
@@ -144,7 +239,7 @@ def _print(text: str | Iterable[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _analyze(bundles: Sequence[str], progress: Progress) -> Analysis:
+def _analyze(bundles: Sequence[str], told: Told, progress: Progress) -> Analysis:
     from capflog.analysis import analyze  # noqa: PLC0415  (pandas is behind it)
     from capflog.bundle import BundleError  # noqa: PLC0415
 
@@ -152,7 +247,7 @@ def _analyze(bundles: Sequence[str], progress: Progress) -> Analysis:
     # An analysis makes millions of objects and drops none before it ends: looking for cycles among them is in vain.
     gc.disable()
     try:
-        return analyze(bundles, sys.stdin.buffer if "-" in bundles else None, rulebook, progress)
+        return analyze(bundles, sys.stdin.buffer if "-" in bundles else None, rulebook, progress, told=told)
     except BundleError as error:
         progress.close()
         _stop(str(error))
@@ -179,12 +274,12 @@ def _progress(quiet: bool) -> Iterator[Progress]:
         progress.close()
 
 
-def _analyzed(bundles: Sequence[str], store: Path | None, *, keep: bool, quiet: bool) -> Analysis:
+def _analyzed(bundles: Sequence[str], told: Told, store: Path | None, *, keep: bool, quiet: bool) -> Analysis:
     """Analyze, tell what is damaged, and keep it."""
     with _progress(quiet) as progress:
-        analysis = _analyze(bundles, progress)
+        analysis = _analyze(bundles, told, progress)
         progress.close()
-        _damage(analysis.report)
+        _remarks(analysis.report, told)
         if keep:
             progress.stage("keeping the analysis")
             notices = _keep(analysis, store)
@@ -194,8 +289,12 @@ def _analyzed(bundles: Sequence[str], store: Path | None, *, keep: bool, quiet: 
     return analysis
 
 
-def _damage(report: Report) -> None:
-    """Name on standard error what could not be read; the report names it too."""
+def _remarks(report: Report, told: Told) -> None:
+    """Name on standard error what could not be read (the report names it too), and what was told of no member."""
+    from capflog.told import unused  # noqa: PLC0415
+
+    for option, part in unused(told, (member.member for member in report.members)):
+        _say(f"{option} {part}=...: no member's path holds {part}")
     for member in report.members:
         if member.status in ("partial", "unreadable") and member.reason:
             _say(f"{member.member}: {member.reason}")
@@ -223,9 +322,12 @@ def _keep(analysis: Analysis, store: Path | None) -> list[str]:
 @cli.command()
 @_bundles
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_clock_options
 @_quiet
 @_store_options
-def analyze(bundles: tuple[str, ...], form: str, quiet: bool, store: Path | None, no_store: bool) -> None:
+def analyze(
+    bundles: tuple[str, ...], form: str, clocks: Clocks, quiet: bool, store: Path | None, no_store: bool
+) -> None:
     """Read BUNDLE and tell what is wrong, why, the lines that prove it, and what to do.
 
     \b
@@ -233,7 +335,7 @@ def analyze(bundles: tuple[str, ...], form: str, quiet: bool, store: Path | None
       capflog analyze capf00000001.txt.gz nginx00000001.txt u_ex190116.log
       ssh host cat bundle.tar.gz | capflog analyze - --format json
     """
-    analysis = _analyzed(bundles, store, keep=not no_store, quiet=quiet)
+    analysis = _analyzed(bundles, clocks.told, store, keep=not no_store, quiet=quiet)
     report = analysis.report
     if form == "json":
         from capflog.reports import json as json_report  # noqa: PLC0415
@@ -242,7 +344,7 @@ def analyze(bundles: tuple[str, ...], form: str, quiet: bool, store: Path | None
         return
     from capflog.reports import terminal  # noqa: PLC0415
 
-    _print(terminal.render(report, **_screen()(), zone_offset=analysis.alignment.display_zone))
+    _print(terminal.render(report, **_screen()(), zone=analysis.alignment.display_zone, display=clocks.display))
 
 
 @cli.command()
@@ -255,15 +357,24 @@ def analyze(bundles: tuple[str, ...], form: str, quiet: bool, store: Path | None
     show_default=True,
     help="The least severe finding that fails the gate.",
 )
+@_clock_options
 @_quiet
 @_store_options
-def check(bundles: tuple[str, ...], form: str, fail_on: str, quiet: bool, store: Path | None, no_store: bool) -> None:
+def check(
+    bundles: tuple[str, ...],
+    form: str,
+    fail_on: str,
+    clocks: Clocks,
+    quiet: bool,
+    store: Path | None,
+    no_store: bool,
+) -> None:
     """Analyze BUNDLE as a gate: exit status 1 where a finding is at or above --fail-on.
 
     \b
       capflog check bundle.zip || echo "CES is not well"
     """
-    report = _analyzed(bundles, store, keep=not no_store, quiet=quiet).report
+    report = _analyzed(bundles, clocks.told, store, keep=not no_store, quiet=quiet).report
     unread = [m.member for m in report.members if m.source is None and m.status != "partial"]
     unread = [name for name in unread if len(bundles) > 1 and name in _names(bundles)]
     levels = ("error", "warning", "info")
@@ -290,13 +401,14 @@ def _names(bundles: Sequence[str]) -> set[str]:
 @cli.command()
 @click.argument("device")
 @click.argument("bundles", metavar="[BUNDLE...]", nargs=-1)
+@_clock_options
 @_quiet
 @_store_option
-def timeline(device: str, bundles: tuple[str, ...], quiet: bool, store: Path | None) -> None:
+def timeline(device: str, bundles: tuple[str, ...], clocks: Clocks, quiet: bool, store: Path | None) -> None:
     """Show everything that happened to DEVICE, over all logs, on one clock.
 
     DEVICE is a name, a name with *, or a MAC address in any spelling. Without BUNDLE it is asked of what was analyzed
-    last.
+    last; then of the options that tell of clocks --display-tz alone is of use.
 
     \b
       capflog timeline SEP74A02FC0A675
@@ -308,25 +420,29 @@ def timeline(device: str, bundles: tuple[str, ...], quiet: bool, store: Path | N
 
     screen = _screen()
     try:
-        found = _timelines_of(device, bundles, store, quiet)
+        found = _timelines_of(device, bundles, clocks, store, quiet)
     except UnknownDeviceError as error:
         _stop(str(error))
     for number, one in enumerate(found):
         if number:
             _print("")
-        _print(timeline_report.render(one, **screen()))
+        _print(timeline_report.render(one, **screen(), display=clocks.display))
 
 
-def _timelines_of(device: str, bundles: Sequence[str], store: Path | None, quiet: bool) -> list[Timeline]:
+def _timelines_of(
+    device: str, bundles: Sequence[str], clocks: Clocks, store: Path | None, quiet: bool
+) -> list[Timeline]:
     from capflog.timelines import match_devices, names, timelines  # noqa: PLC0415
 
     if bundles and Path(device).exists() and not any(Path(bundle).exists() for bundle in bundles):
         _stop(f"{device} is a file: the device comes first, then the bundle (capflog timeline DEVICE BUNDLE)")
     if bundles:
         with _progress(quiet) as progress:
-            analysis = _analyze(bundles, progress)
-        _damage(analysis.report)
+            analysis = _analyze(bundles, clocks.told, progress)
+        _remarks(analysis.report, clocks.told)
         return list(timelines(analysis, match_devices(device, names(analysis))))
+    if clocks.given:
+        _stop(f"{' and '.join(clocks.given)}: name the bundle too; what is kept was analyzed without")
     from capflog.store import Store, StoreProblem  # noqa: PLC0415
 
     nothing = "nothing has been analyzed yet: run 'capflog analyze BUNDLE' first, or name the bundle here"
@@ -348,15 +464,17 @@ def _timelines_of(device: str, bundles: Sequence[str], store: Path | None, quiet
 
 @cli.command()
 @_bundles
+@_clock_options
 @_quiet
-def inspect(bundles: tuple[str, ...], quiet: bool) -> None:
+def inspect(bundles: tuple[str, ...], clocks: Clocks, quiet: bool) -> None:
     """List every member of BUNDLE: what it was taken for and why, its lines, events, unknown lines and times."""
     from capflog.reports import inspect as inspect_report  # noqa: PLC0415
 
     with _progress(quiet) as progress:
-        analysis = _analyze(bundles, progress)
-    _damage(analysis.report)
-    _print(inspect_report.render(analysis.report, **_screen()()))
+        analysis = _analyze(bundles, clocks.told, progress)
+    _remarks(analysis.report, clocks.told)
+    zone = analysis.alignment.display_zone
+    _print(inspect_report.render(analysis.report, **_screen()(), zone=zone, display=clocks.display))
 
 
 @cli.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -17,22 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from capflog.table import Table
+    from capflog.zones import Zone
 
 #: Times are told from year 2 to year 9998, so that zones and days can be added within the years that datetime has. (ms)
 FIRST_MS, LAST_MS = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000) for year in (2, 9999))
 
-#: Zones are whole quarters of an hour (IANA time zone database); local minus UTC lies between these. (ms)
-QUARTER_MS = 900_000
-
-ZONE_MIN, ZONE_MAX = -12 * 3_600_000, 14 * 3_600_000
-
-
 #: So many rows are gone through at a time: what is made of them on the way stays in the processor's cache.
 _PIECE = 1 << 16
 
-#: What tells that CES is at work, and the pages that it asks the CA for.
+#: What tells that CES is at work.
 _AT_WORK = ("curl.ok", "curl.failed", "curl.data")
-_PAGES = {"login": r"/certsrv/?$", "form": "certrqxt", "chain": r"certnew\.p7b", "certificate": r"certnew\.cer"}
 
 
 def told(times: np.ndarray) -> np.ndarray:
@@ -54,14 +47,19 @@ def each_once(values: np.ndarray) -> np.ndarray:
 class Log:
     """What the clocks need of the table, as arrays of the rows that bear it."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, members: np.ndarray | None = None) -> None:
+        """Look at a table; ``members``: tells of each member whether it is looked at (None: all are)."""
         self.table = table
-        self._asked: dict[str, np.ndarray] = {}
+        self._members = members
         self._stamped: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def mine(self, rows: np.ndarray) -> np.ndarray:
+        """Give those of the rows whose members are looked at."""
+        return rows if self._members is None else rows[self._members[self.table.member[rows]]]
 
     def of(self, source: str, *kinds: str) -> np.ndarray:
         """List the rows of a source (and of these kinds), in order."""
-        return self.table.rows_of(*kinds, source=source) if kinds else self.table.of_source(source)
+        return self.mine(self.table.rows_of(*kinds, source=source) if kinds else self.table.of_source(source))
 
     def stamped(self, source: str, *kinds: str) -> tuple[np.ndarray, np.ndarray]:
         """Give the rows of a source (and of these kinds) whose stamps can be told, and the stamps in ms."""
@@ -84,29 +82,25 @@ class Log:
                     break
                 if (told(self.table.stamp[at : min(at + _PIECE, end)]) != NONE).any():
                     found.add(member)
-        return [self.table.members[member] for member in sorted(found)]
+        return [
+            self.table.members[member] for member in sorted(found) if self._members is None or self._members[member]
+        ]
 
-    def zones(self) -> list[int]:
-        """List the zones that libEST's access records carry, most frequent first, in s."""
-        zones = self.table.numbers("zone", self.table.rows_of("est.access"))
-        zones = zones[zones != NONE]
-        if len(zones) and (zones == zones[0]).all():
-            return [int(zones[0])]
-        found, first, often = np.unique(zones, return_index=True, return_counts=True)
-        zones_by_number: list[int] = found[np.lexsort((first, -often))].tolist()
-        return zones_by_number
+    @cached_property
+    def accesses(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """libEST's access records: their rows, when each request came in (UTC), and the zone that it names; in ms."""
+        rows = self.of("nginx", "est.access")
+        utc, zone = told(self.table.numbers("utc", rows)), self.table.numbers("zone", rows)
+        known = (utc != NONE) & (zone != NONE)
+        return rows[known], utc[known], zone[known] * 1000
 
     @cached_property
     def ces_moments(self) -> np.ndarray:
         """Node's local times at which CES was at work on a request, in ms, sorted."""
-        table = self.table
         stamps = self.stamped("nginx", *_AT_WORK)[1]
-        rows = self.of("nginx", "est.access")
-        utc = told(table.numbers("utc", rows))
-        rows, utc = rows[utc != NONE], utc[utc != NONE]
+        rows, utc, zone = self.accesses
         enrolling = self.holding("url", rows, lambda url: "enroll" in url)
-        received = utc[enrolling] + table.numbers("zone", rows[enrolling]) * 1000
-        return np.sort(np.concatenate([stamps, received]), kind="stable")
+        return np.sort(np.concatenate([stamps, (utc + zone)[enrolling]]), kind="stable")
 
     def holding(
         self, name: str, rows: np.ndarray, wanted: Callable[[str], object], *, none: bool = False
@@ -123,31 +117,19 @@ class Log:
         found: np.ndarray = answer[codes]
         return found
 
-    def starts_of_capf(self, trace: Trace) -> np.ndarray:
-        """Windows (n, 2) from CAPF's reading of its parameters to its report that CES was started, in trace ms."""
+    def starts_of_capf(self, trace: Trace) -> Windows:
+        """CAPF's starts of CES: from its reading of its parameters to its report that CES was started, in trace ms."""
         table = self.table
         asks = trace.positions(table.rows_of("ces.start.requested"))
         reads = trace.positions(table.rows_of("capf.init", "capf.param"))
         begun = first_since(reads, asks)
         asks, begun = asks[begun >= 0], begun[begun >= 0]
-        return np.stack([trace.unrolled[begun], trace.unrolled[asks]], axis=1)
+        return Windows(np.stack([trace.unrolled[begun], trace.unrolled[asks]], axis=1), begun)
 
-    def iis(self, step: str) -> np.ndarray:
-        """Stamps of CES's requests of one kind that IIS answered well, in ms, each once, sorted."""
-        if step not in self._asked:
-            rows, stamps = self._of_ces
-            asked = re.compile(_PAGES[step], re.IGNORECASE)
-            there = self.holding("url", rows, asked.search)
-            status = self.table.numbers("status", rows[there])
-            self._asked[step] = each_once(stamps[there][(status >= 200) & (status < 400)])
-        return self._asked[step]
-
-    @cached_property
-    def _of_ces(self) -> tuple[np.ndarray, np.ndarray]:
-        """IIS's rows that may be of CES's requests, and their stamps."""
-        rows, stamps = self.stamped("iis")
-        own = self.holding("agent", rows, lambda agent: agent.startswith("CiscoRA"), none=True)
-        return rows[own], stamps[own]
+    def utc_of_iis(self, rows: np.ndarray, zone: Zone | None) -> np.ndarray:
+        """Give the stamps of IIS's rows in UTC, in ms; ``zone``: what they are told to be of, None: UTC."""
+        stamps = told(self.table.stamp[rows])
+        return stamps if zone is None else np.where(stamps == NONE, NONE, zone.utc(stamps))
 
 
 def first_since(marks: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -160,29 +142,31 @@ def first_since(marks: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
-    """CAPF's calls of EST: (n, 2), the call and its answer in ms; ``issued``: those that were answered well."""
+class Windows:
+    """Stretches of CAPF's trace: (n, 2), from when to when, in trace ms; and the position of the first line of each."""
 
-    all: np.ndarray
+    windows: np.ndarray
+    positions: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """CAPF's calls of EST, in the order of the trace: (n, 2), the call and its answer, in trace ms.
+
+    ``positions``: (n, 2), where both stand in the trace; ``issued``: whether it was answered well.
+    """
+
+    windows: np.ndarray
+    positions: np.ndarray
     issued: np.ndarray
 
-    def of_folder(self, number: int) -> Calls:
-        """Give the calls of the n-th folder's trace, since its own first midnight."""
-        parts = [p[(p[:, 0] + DAY_MS) // APART == number] - number * APART for p in (self.all, self.issued)]
-        return Calls(*parts)
+    def __len__(self) -> int:
+        return len(self.windows)
 
-    @staticmethod
-    def together(parts: Sequence[Calls]) -> Calls:
-        """Put the calls of several traces together."""
-        none = np.zeros((0, 2), dtype=np.int64)
-        return Calls(
-            np.concatenate([none, *(part.all for part in parts)]),
-            np.concatenate([none, *(part.issued for part in parts)]),
-        )
-
-    def later(self, ms: int) -> Calls:
-        """Give the same calls on another day."""
-        return Calls(self.all + ms, self.issued + ms)
+    def of_folder(self, number: int, begin: int) -> Calls:
+        """Give the calls of the n-th folder's trace, which begins at a position, since its own first midnight."""
+        own = (self.windows[:, 0] + DAY_MS) // APART == number
+        return Calls(self.windows[own] - number * APART, self.positions[own] - begin, self.issued[own])
 
 
 def calls_of(log: Log, trace: Trace, attempts: Sequence[Attempt]) -> Calls:
@@ -191,15 +175,11 @@ def calls_of(log: Log, trace: Trace, attempts: Sequence[Attempt]) -> Calls:
     ends[:, 0] = [-1 if a.call is None else a.call for a in attempts]
     ends[:, 1] = [-1 if a.result is None else a.result for a in attempts]
     ends = ends[(ends >= 0).all(axis=1)]
-    windows = trace.unrolled[ends]
+    ends = ends[np.argsort(ends[:, 0], kind="stable")]
     results = trace.rows[ends[:, 1]]
     named, words = log.table.codes("error", results)
     issued = (named == words.code("EST_ERR_NONE")) | ((named < 0) & (log.table.numbers("code", results) == 0))
-    return Calls(windows, windows[issued])
-
-
-def midnight(ms: int) -> int:
-    return ms // DAY_MS * DAY_MS
+    return Calls(trace.unrolled[ends], ends, issued)
 
 
 def ms_of(when: datetime) -> int:

@@ -4,12 +4,15 @@
     or curl.failed with code = 60 and text matches "does not match target host"
 
 An *episode* is one enrollment, one start of CES, or one exchange that could be put to no phone: its events in the
-order of time. ``KIND with FIELD OP VALUE and ...`` is true where such an event is in the episode; ``no KIND with ...``
-where none is; ``A after B``, ``A before B`` and ``A within 10 s of B`` tie two of them. ``not`` before ``matches`` or
-``in`` turns a test round. A field is a name of :data:`capflog.events.VALUES` or ``device``, ``session``, ``level``,
-``source``; ``text`` is the program's own words (the value ``detail``), ``raw`` the line as logged. Texts compare
-without regard to case; a number and a text are equal where they are written alike. A test on a value that the event
-does not bear is false, but for ``is missing``, ``!=`` and the ``not`` forms.
+order of time. A condition that names ``clock`` is asked of each clock beside the reference instead, together with the
+events that it names, wherever they stand in the bundle (of those that fit the same test, the first few).
+
+``KIND with FIELD OP VALUE and ...`` is true where such an event is in the episode; ``no KIND with ...`` where none is;
+``A after B``, ``A before B`` and ``A within 10 s of B`` tie two of them. ``not`` before ``matches`` or ``in`` turns a
+test round. A field is a name of :data:`capflog.events.VALUES` or ``device``, ``session``, ``level``, ``source``;
+``text`` is the program's own words (the value ``detail``), ``raw`` the line as logged. Texts compare without regard to
+case; a number and a text are equal where they are written alike. A test on a value that the event does not bear is
+false, but for ``is missing``, ``!=`` and the ``not`` forms.
 """
 
 from __future__ import annotations
@@ -27,11 +30,19 @@ from capflog.events import VALUES
 if TYPE_CHECKING:
     import pyparsing as pp
 
-#: Fields of the two facts that the engine itself puts into an episode, beside the events of the logs.
+#: The fact that stands for a clock.
+CLOCK = "clock"
+
+#: Fields of the facts that the engine itself puts into an episode, beside the events of the logs.
 FACTS = {
     "enrollment": ("outcome", "error", "waited", "reached", "device"),
     "start": ("outcome",),
+    CLOCK: ("source", "whose", "offset", "side", "zone_error", "zone_side", "step", "drift", "quality", "bound"),
 }
+
+#: The facts that bear no time.
+_TIMELESS = frozenset({"start", CLOCK})
+
 #: Fields of the events of the logs.
 FIELDS = frozenset(VALUES) | {"device", "session", "level", "source", "text", "raw"}
 
@@ -160,6 +171,11 @@ class Condition:
     tree: Any
     mentioned: frozenset[str]
     """An episode with none of these kinds of events cannot make it true (empty: any can)."""
+
+    @property
+    def of_clocks(self) -> bool:
+        """Whether it is asked of clocks: it names one."""
+        return any(test.kind == CLOCK for test in event_tests(self.tree))
 
     def match(self, episode: Sequence[Fact]) -> Match | None:
         """Give the events that make it true (maybe none, for an absence), or None where it is false."""
@@ -315,7 +331,7 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
             return found[0]
         first, (word, fits), second = found
         facts = [event.kind for event in (first, second) if event.kind in FACTS]
-        if facts and (word != "within" or "start" in facts):
+        if facts and (word != "within" or _TIMELESS & set(facts)):
             fail(at, text, f"'{facts[0]}' is a fact of the whole: '{word}' cannot be asked of it")
         return Pair(first, second, fits, word == "within")
 
@@ -400,4 +416,8 @@ def read(text: str, kinds: frozenset[str]) -> Condition:
         raise ConditionError(message, error.lineno, error.column) from None
     except RecursionError:
         raise ConditionError("too many brackets within each other", 1, 1) from None
+    named = {test.kind for test in event_tests(tree)} & FACTS.keys()
+    if CLOCK in named and len(named) > 1:
+        other = min(named - {CLOCK})
+        raise ConditionError(f"no episode has both a '{CLOCK}' and '{other}'", 1, 1)
     return Condition(text, tree, _mentioned(tree))

@@ -1,7 +1,7 @@
 """Rules over facts: what is wrong, how sure that is, whom it hits, and whether it is over.
 
-Each rule is asked of each *episode*: an enrollment, a start of CES, or lines of CES and CA that belong to no
-enrollment for sure (:mod:`capflog.asking`). What was said becomes one finding for each rule. An enrollment that CES
+Each rule is asked of each *episode*: an enrollment, a start of CES, lines of CES and CA that belong to no enrollment
+for sure, or a clock (:mod:`capflog.asking`). What was said becomes one finding for each rule. An enrollment that CES
 never answered bears the cause of CES's last start before it, if that failed.
 """
 
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from capflog.advance import Advance, step_named
-from capflog.asking import SURENESS, Asking, Episode, Spoken
+from capflog.asking import SURENESS, Asking, Episode, Spoken, asked_for
+from capflog.clock_facts import compared, likewise, words_of
 from capflog.clock_log import each_once
 from capflog.facts import Facts, ordered, when
-from capflog.model import Evidence, Finding, Verdict
+from capflog.model import Clock, Evidence, Finding, Verdict
 from capflog.rows import NONE
-from capflog.rulebook import PARAMETERS
+from capflog.rulebook import PARAMETERS, SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,8 +41,6 @@ UNANSWERED = frozenset({"EST_ERR_SSL_READ", "EST_ERR_IP_CONNECT", "EST_ERR_SSL_C
 
 #: What may be read out of a log into a command of a rule's text: no sign that a shell acts upon.
 _SAFE = re.compile(r"[\w.:/,@%+=-]+(?: [\w.:/,@%+=-]+)*")
-
-_SEVERITIES = ("error", "warning", "info")
 
 
 @dataclass(slots=True)
@@ -67,12 +66,22 @@ def diagnose(
     starts: Sequence[Start],
     strays: Sequence[np.ndarray],
     rulebook: Rulebook,
+    clocks: Sequence[Clock] = (),
 ) -> Diagnosis:
-    """Ask every rule of every episode."""
+    """Ask every rule of every episode; ``clocks``: all of the report."""
     rules = list(rulebook.rules.values())
     advance = Advance(columns, facts.table)
     reached = advance.reached(stories)
-    asking = Asking(columns, facts, stories, starts, strays, rules, lambda number: step_named(int(reached[number])))
+    asking = Asking(
+        columns,
+        facts,
+        stories,
+        starts,
+        strays,
+        compared(clocks),
+        rules,
+        lambda number: step_named(int(reached[number])),
+    )
     served = _Served(facts.table, stories, starts)
     inherited = _inherit(asking, stories, starts, served)
     findings = _findings(columns, facts, stories, asking.spoken, inherited, served)
@@ -93,7 +102,7 @@ def diagnose(
 
 def _causes(episode: Episode | None) -> list[str]:
     """Name the rules that explain a failure, most likely first."""
-    return [] if episode is None else [one.rule.id for one in episode.spoken if one.rule.severity == "error"]
+    return [] if episode is None else [one.rule.id for one in episode.spoken if one.severity == "error"]
 
 
 class _Served:
@@ -132,7 +141,7 @@ def _inherit(asking: Asking, stories: Sequence[Story], starts: Sequence[Start], 
         if story.outcome != "failed" or story.error not in UNANSWERED:
             continue
         own = asking.spoken.get(number)
-        if own is not None and any(not s.rule.last_resort and s.rule.severity == "error" for s in own.spoken):
+        if own is not None and any(not s.rule.last_resort and s.severity == "error" for s in own.spoken):
             continue
         if number in asking.at_work:
             # CES was at work for it, and says itself what failed.
@@ -142,7 +151,7 @@ def _inherit(asking: Asking, stories: Sequence[Story], starts: Sequence[Start], 
         if last is None or starts[last].ok is not False:
             continue
         episode = asking.spoken.get(len(stories) + last)
-        if episode is None or not any(s.rule.severity == "error" for s in episode.spoken):
+        if episode is None or not any(s.severity == "error" for s in episode.spoken):
             continue
         place = bisect_left(served.begins, story.begin)
         if since == NONE or not place or served.begins[place - 1] <= since:
@@ -164,7 +173,11 @@ class _Gathered:
     """Every row that proves it, once, in the order of time."""
 
     def span(self, table: Table) -> tuple[int | None, int | None]:
-        """Give the first and the last time of what it was said on."""
+        """Give the first and the last time of what it was said on; of clocks' steps, those of the steps."""
+        if asked_for([self.rule], "step"):
+            steps = [step.time for e in self.episodes if e.clock is not None for step in e.clock.steps]
+            if steps:
+                return round(min(steps).timestamp() * 1000), round(max(steps).timestamp() * 1000)
         times = [t for e in self.episodes if e.story is not None for t in (e.story.begin, e.story.end)]
         rows = np.concatenate(self.proofs) if self.proofs else np.zeros(0, dtype=np.int64)
         known = table.time[rows]
@@ -196,10 +209,10 @@ def _findings(
     for number in sorted({*spoken, *inherited}):
         episode = spoken.get(number) or Episode(stories[number])
         for one in inherited[number].spoken if number in inherited else ():
-            if one.rule.severity == "error":
+            if one.severity == "error":
                 add(one, episode, own=False)
         for one in episode.spoken:
-            if number not in inherited or one.rule.severity != "error":
+            if number not in inherited or one.severity != "error":
                 add(one, episode, own=True)
     for entry in gathered.values():
         rows = each_once(np.concatenate([one.rows for one in entry.spoken]))
@@ -211,7 +224,7 @@ def _findings(
     last_resorts = {entry.rule.id for entry in gathered.values() if entry.rule.last_resort}
     findings.sort(
         key=lambda f: (
-            _SEVERITIES.index(f.severity),
+            SEVERITIES.index(f.severity),
             f.resolved,
             f.rule in last_resorts,
             -SURENESS.index(f.confidence),
@@ -231,14 +244,16 @@ def _finding(facts: Facts, entry: _Gathered, readings: _Readings, parameters: _P
     if rule.scope == "device":
         scope = "devices" if len(devices) > 1 else "device"
     alternatives = list(dict.fromkeys(name for s in entry.spoken for name in s.alternatives))
+    clocks = _clocks(entry)
     told = parameters.until(last) | {"told": _told(entry)}
-    explanation = _filled(rule.explanation, told | readings.of(rule, safe=False))
-    safe = told | readings.of(rule, safe=True)
+    words, safe_words = ({}, {}) if not clocks else (words_of(clocks[0]), words_of(clocks[0], safe=_SAFE))
+    explanation = _filled(rule.explanation, told | words | readings.of(rule, safe=False)) + likewise(clocks[1:])
+    safe = told | safe_words | readings.of(rule, safe=True)
     rest = [_filled(text, safe) for text in (*rule.remedy, *rule.verify)]
     return Finding(
         rule=rule.id,
         title=rule.title,
-        severity=rule.severity,
+        severity=min((s.severity for s in entry.spoken), key=SEVERITIES.index),
         confidence=confidence,
         devices=devices,
         scope=scope,
@@ -268,6 +283,13 @@ def _told(entry: _Gathered) -> str:
     """Say what CAPF was told of the enrollments: the names of the errors."""
     errors = sorted({e.story.error for e in entry.episodes if e.story is not None and e.story.error is not None})
     return ", ".join(errors) if errors else "not told by these logs"
+
+
+def _clocks(entry: _Gathered) -> list[Clock]:
+    """Give the clocks that a finding is of: first those of the highest severity, of these the one that is off most."""
+    found = [(one, e.clock) for one, e in zip(entry.spoken, entry.episodes, strict=True) if e.clock is not None]
+    found.sort(key=lambda pair: (SEVERITIES.index(pair[0].severity), -abs(pair[1].offset_seconds or 0)))
+    return [clock for _, clock in found]
 
 
 class _Parameters:
@@ -359,7 +381,9 @@ def _filled(text: str, readings: Mapping[str, str]) -> str:
 
 
 def _resolved(entry: _Gathered, last: int | None, served: _Served) -> bool:
-    """Tell whether a later success shows that the cause is gone."""
+    """Tell whether a later success shows that the cause is gone; how a clock stands, none does."""
+    if any(e.clock is not None for e in entry.episodes):
+        return False
     own = [served.place[id(e.start)] for e in entry.episodes if e.start is not None]
     if last is None:
         # Nothing tells when it was: of starts without a time, a later one in the order of the log stands for later.

@@ -79,6 +79,7 @@ VALUES: dict[str, tuple[str, str]] = {
     "referer": ("category", "Referer as logged"),
     "host": ("category", "host name that the record names"),
     "site": ("category", "IIS site"),
+    "computer": ("category", "name of the server that logged it, as logged"),
     "reqid": ("Int64", "request id that the CA gave"),
     "subject": ("category", "certificate subject"),
     "parameter": ("category", "name of a service parameter or of a device's setting"),

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from capflog.zones import Zone
+
 Status = Literal["parsed", "partial", "skipped", "unreadable"]
 Severity = Literal["error", "warning", "info"]
 Confidence = Literal["certain", "likely", "possible"]
@@ -37,11 +39,33 @@ class Member:
     last: datetime | None = None
     unknown: list[tuple[int, str]] = field(default_factory=list)
     """The first lines that no pattern takes: (line number, text)."""
+    taken: bool = False
+    """It is no log, but all that it tells of the others was taken from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """A jump of one clock against the reference clock: its offset before and after, in seconds.
+
+    ``time``: when, on the reference clock, at the latest (the first record after it).
+    """
+
+    time: datetime
+    before: float
+    after: float
 
 
 @dataclass(slots=True)
 class Clock:
-    """One clock that stamped lines; fields as in the contract."""
+    """One clock that stamped lines; the first eight fields as in the contract.
+
+    ``zone``: the zone of its stamps with its changes, where it is known. ``whose``: the node or server that it is of,
+    where the bundle holds several of its kind, else "". ``zone_error_seconds``: the part of the offset that is a zone
+    set wrong (a multiple of a quarter of an hour, signed as the offset is), 0: none. ``steps``: its jumps, in order of
+    time; the offset is then that after the last one. ``drift_ppm``: how much it gains on the reference (microseconds a
+    second), None where it is not measured. ``proof``: rows of the table that show the offset best, in pairs of a line
+    here and a line there.
+    """
 
     source: str
     members: list[str]
@@ -51,6 +75,12 @@ class Clock:
     quality: Quality
     assumed: bool
     basis: str
+    zone: Zone | None = None
+    whose: str = ""
+    zone_error_seconds: int = 0
+    steps: list[ClockStep] = field(default_factory=list)
+    drift_ppm: float | None = None
+    proof: list[int] = field(default_factory=list, compare=False)
 
 
 @dataclass(slots=True)
@@ -166,6 +196,8 @@ class Report:
     """Every device with an enrollment, in the order of their names."""
     unattributed: int
     """Records of CES and CA, of enrollments by their kind, that could be put to none for sure."""
+    aligned: bool = True
+    """Times of IIS are on the reference clock; False: they are shown as its own clock has them."""
 
     def count(self, outcome: Outcome) -> int:
         """Count the enrollments of an outcome."""
@@ -197,12 +229,12 @@ class Row:
 class Timeline:
     """Everything that the logs say of one device, on one clock.
 
-    ``utc_offset_seconds``: the node's zone, in which times are shown (None: not known, shown as UTC).
+    ``zone``: the node's, in which times are shown (None: not known, shown as UTC). ``aligned``: as in :class:`Report`.
     """
 
     device: str
     bundle: str
-    utc_offset_seconds: int | None
+    zone: Zone | None
     enrollments: list[Enrollment]
     """Without their records: those are among ``rows``."""
     rows: list[Row]
@@ -212,3 +244,4 @@ class Timeline:
     """The gaps of the bundle, a sentence each."""
     assumed: bool = False
     """Nothing in the bundle fixes the node's zone, or the date of CAPF's lines."""
+    aligned: bool = True

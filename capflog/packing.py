@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from capflog.model import Timeline
+    from capflog.zones import Zone
 
 #: zstd's level: 6 saves a tenth and takes twice the time.
 LEVEL = 3
@@ -75,7 +76,7 @@ def _pack_sheaf(sheaf: Sheaf) -> bytes:
     shared: list[Any] = []
     devices = []
     for timeline in sheaf.timelines:
-        run = [timeline.bundle, _whole(timeline.utc_offset_seconds), timeline.assumed, timeline.lacking]
+        run = [timeline.bundle, _zone(timeline.zone), timeline.assumed, timeline.aligned, timeline.lacking]
         if run not in shared[-1:]:
             shared.append(run)
         enrollments = []
@@ -155,6 +156,13 @@ def _unit(ticks: Iterable[int | None]) -> int:
 def _whole(number: int | None) -> int | None:
     # A number out of a data frame is numpy's, which JSON does not take.
     return None if number is None else int(number)
+
+
+def _zone(zone: Zone | None) -> list[Any] | None:
+    """Tell a zone by its parts: rules of zones change, and what was shown once is shown again."""
+    if zone is None:
+        return None
+    return [zone.name, *([int(number) for number in part] for part in (zone.offsets, zone.changes))]
 
 
 def _differences(column: np.ndarray) -> np.ndarray:

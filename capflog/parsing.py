@@ -205,8 +205,6 @@ def recognise(lines: Sequence[str], path: str) -> Recognition:
         if best is None or rank[:2] > best[:2]:
             best, chosen = rank, parser
     if best is None or chosen is None:
-        if any("<TraceCollectionResult" in line for line in shown[:5]):
-            return Recognition(None, "RTMT's record of the collection, not a log")
         return Recognition(None, f"not a log that capflog knows ({KNOWN_LOGS})")
     return Recognition(chosen, best[2])
 

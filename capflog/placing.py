@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,8 @@ from capflog.rows import NONE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from capflog.clock_tracks import Track
+    from capflog.nodes import Folder, Node
     from capflog.starts import Start
     from capflog.table import Table
 
@@ -27,31 +30,89 @@ _PIECE = 1 << 16
 _NEVER = int(np.iinfo(np.int64).max)
 
 
-def place_nginx(log: Log, zone: int, time: np.ndarray, earliest: np.ndarray, latest: np.ndarray) -> None:
-    """Place NGINX's stamped records at their second and libEST's unstamped ones between their neighbours."""
-    table = log.table
-    for mine in by_member(table, log.of("nginx")).values():
+def place_capf(folder: Folder, node: Node, time: np.ndarray, earliest: np.ndarray, latest: np.ndarray) -> None:
+    """Place CAPF's lines, whose stamps are exact but in an hour that happened twice."""
+    trace, zone = folder.trace, node.clock
+    for begin in range(0, len(trace.rows), _PIECE):
+        some = slice(begin, min(begin + _PIECE, len(trace.rows)))
+        at = folder.utc(some, zone)
+        if node.ahead:
+            at -= node.ahead
+        rows: slice | np.ndarray = trace.rows[some]
+        if trace.first is not None:
+            rows = slice(trace.first + begin, trace.first + begin + len(at))
+        time[rows] = earliest[rows] = latest[rows] = at
+        if folder.unsure is not None and (unsure := folder.unsure[some]).any():
+            latest[trace.rows[some][unsure]] = zone.utc(folder.local(some)[unsure], later=True) - node.ahead
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamps:
+    """The stamps of one member of NGINX's log on the reference clock, a piece of its rows after the other, in ms."""
+
+    node: Node
+    pieces: list[slice | np.ndarray]
+    folded: np.ndarray | None
+    """All of them, where the order of all lines tells which pass of an hour each is of."""
+    width: np.ndarray | None
+    """How much later each may be, where nothing tells the pass."""
+    begins: list[int]
+
+    @staticmethod
+    def of(node: Node, mine: np.ndarray) -> _Stamps:
         pieces = _pieces(mine)
+        sizes = [rows.stop - rows.start if isinstance(rows, slice) else len(rows) for rows in pieces]
+        begins = np.cumsum([0, *sizes]).tolist()
+        zone = node.clock
+        if zone.constant:
+            return _Stamps(node, pieces, None, None, begins)
+        local = told(node.log.table.stamp[mine])
+        utc, unsure = node.nginx_utc(mine, local)
+        folded = np.where(utc != NONE, utc - node.ahead, NONE)
+        width = None
+        if unsure is not None:
+            unsure &= local != NONE
+            node.unsure += int(unsure.sum())
+            width = np.where(unsure, zone.utc(local, later=True) - zone.utc(local), 0)
+        return _Stamps(node, pieces, folded, width, begins)
 
-        def known_of(rows: slice | np.ndarray) -> np.ndarray:
-            stamp = told(table.stamp[rows])
-            return np.where(stamp != NONE, stamp - zone * 1000, NONE)
+    def known(self, number: int) -> np.ndarray:
+        """Give the n-th piece's; NONE where a line bears none."""
+        if self.folded is not None:
+            return self.folded[self.begins[number] : self.begins[number + 1]]
+        stamp = told(self.node.log.table.stamp[self.pieces[number]])
+        return np.where(stamp != NONE, self.node.clock.utc(stamp) - self.node.ahead, NONE)
 
+    def last(self, number: int) -> np.ndarray | int:
+        """Give how long after its stamp each line of the n-th piece may have been written."""
+        if self.width is None:
+            return 999
+        return self.width[self.begins[number] : self.begins[number + 1]] + 999
+
+
+def place_nginx(node: Node, time: np.ndarray, earliest: np.ndarray, latest: np.ndarray) -> None:
+    """Place NGINX's stamped records at their second and libEST's unstamped ones between their neighbours."""
+    log, table = node.log, node.log.table
+    for mine in by_member(table, log.of("nginx")).values():
+        stamps = _Stamps.of(node, mine)
+        pieces = stamps.pieces
         # From the last to the first: not later than what follows.
         ceiling = _NEVER
-        for rows in reversed(pieces):
-            known = known_of(rows)
-            after = np.where(known != NONE, known + 999, _NEVER)
+        for number in reversed(range(len(pieces))):
+            known = stamps.known(number)
+            after = np.where(known != NONE, known + stamps.last(number), _NEVER)
             after[-1] = min(int(after[-1]), ceiling)
             after = np.minimum.accumulate(after[::-1])[::-1]
             ceiling = int(after[0])
-            latest[rows] = np.where(after != _NEVER, after, NONE)
+            latest[pieces[number]] = np.where(after != _NEVER, after, NONE)
         # A record's own time with its zone is when the request came in: it cannot have been written before.
         received = [told(table.numbers("utc", rows)) for rows in pieces]
+        if node.ahead:
+            received = [np.where(its != NONE, its - node.ahead, NONE) for its in received]
         leads = _requests_received(table, pieces, received)
         floor = NONE
-        for rows, its, lead in zip(pieces, received, leads, strict=True):
-            known, high = known_of(rows), latest[rows]
+        for number, (rows, its, lead) in enumerate(zip(pieces, received, leads, strict=True)):
+            known, high = stamps.known(number), latest[rows]
             low = np.maximum(known, its)
             low[0] = max(int(low[0]), floor)
             low = np.maximum.accumulate(low)
@@ -60,7 +121,7 @@ def place_nginx(log: Log, zone: int, time: np.ndarray, earliest: np.ndarray, lat
             own = known != NONE
             time[rows] = np.where(own, known, np.where((low != NONE) | (high == NONE), low, high - 999))
             earliest[rows] = np.where(own, known, low)
-            latest[rows] = np.where(own, known + 999, np.where(high >= low, high, NONE))
+            latest[rows] = np.where(own, known + stamps.last(number), np.where(high >= low, high, NONE))
 
 
 def _pieces(rows: np.ndarray) -> list[slice | np.ndarray]:
@@ -100,15 +161,24 @@ def _requests_received(
 
 
 def place_iis(
-    log: Log, offset: tuple[int, int] | None, time: np.ndarray, earliest: np.ndarray, latest: np.ndarray
-) -> None:
-    """Place IIS's records on the node's clock: the stamp less the offset, within the second and the offset's bound."""
-    lo, hi = offset if offset is not None else (0, 0)
-    for source in ("iis", "httperr"):
-        rows, stamps = log.stamped(source)
-        earliest[rows] = stamps - hi
-        latest[rows] = stamps + 999 - lo
-        time[rows] = stamps - round((lo + hi) / 2)
+    rows: np.ndarray, at: np.ndarray, track: Track | None, time: np.ndarray, earliest: np.ndarray, latest: np.ndarray
+) -> np.ndarray:
+    """Place IIS's records on the reference clock: the stamp less the offset, within the second and the offset's bound.
+
+    ``at``: their stamps in UTC, in ms; ``track``: the offset of that server's clock, None: not known. Gives what was
+    taken off, in ms.
+    """
+    known = at != NONE
+    rows, at = rows[known], at[known]
+    if track is None:
+        time[rows] = earliest[rows] = at
+        latest[rows] = at + 999
+        return np.zeros(len(rows), dtype=np.int64)
+    offset, low, high = track.at(rows, at)
+    time[rows] = at - offset
+    earliest[rows] = at - high
+    latest[rows] = at + 999 - low
+    return offset
 
 
 def place_ciscora(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from capflog.bundle import Damage, Damaged, Refused, open_bundle, text_size
+from capflog.collected import TITLES, Collected, Record, form_of_record, read_record
 from capflog.compiling import made_ready, worthwhile_from
 from capflog.dates import Dated
 from capflog.events import SOURCES
@@ -69,6 +70,8 @@ class Scanned:
     stretches: list[Stretch] = field(default_factory=list)
     lines: int = 0
     """Of a member that no parser knows."""
+    record: Record | None = None
+    """What it tells of other members, where it is a record of the collection."""
 
 
 @dataclass(slots=True)
@@ -78,6 +81,8 @@ class Reading:
     members: list[Member]
     table: Table
     dated: dict[str, Dated]
+    records: list[Collected] = field(default_factory=list)
+    """What records of the collection tell of files, in an order that is always the same."""
 
 
 class _Watched:
@@ -143,8 +148,15 @@ def scan(
     recognition, head = recognised(stream, member.name)
     parser = recognition.parser
     if parser is None:
-        lines = count_lines(stream) if claim() == 0 else 0
-        return Scanned(None, recognition.why, chunks.damage, chunks.mark, lines=lines)
+        form = form_of_record(head)
+        why = recognition.why if form is None else TITLES[form]
+        if claim() != 0:
+            return Scanned(None, why, chunks.damage, chunks.mark)
+        if form is None:
+            lines = count_lines(stream)
+            return Scanned(None, why, chunks.damage, chunks.mark, lines=lines)
+        record = read_record(form, member.name, stream.until(float("inf")))
+        return Scanned(None, why, chunks.damage, chunks.mark, lines=record.lines, record=record)
     guess = state_behind(parser, head) if striped else None
     stretches = list(read_stretches(stream, books.of(parser, stream), guess, claim, keeping=keeping, watch=watch))
     # To the end, wherever the last stretch ended: damage shows there, and the digest is of all bytes.
@@ -167,6 +179,7 @@ class Gathered:
     """Makes a part of a table: of the numbers of source and member, a stretch, its lines left out, those before it."""
     marks: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     """Where lines of the members stand."""
+    records: list[Collected] = field(default_factory=list)
     _seen: dict[tuple[str, tuple[int, int | bytes]], list[str]] = field(default_factory=dict)
 
     def refused(self, item: Refused | Damage) -> None:
@@ -179,7 +192,12 @@ class Gathered:
         if scanned.source is None:
             reason = scanned.damage or scanned.why
             status: Status = "unreadable" if scanned.damage else "skipped"
-            self.members.append(Member(name, None, status, reason, scanned.why, scanned.lines))
+            if scanned.record is not None:
+                # What stands before the damage counts: it is not what could not be read.
+                reason, status = scanned.record.reason(scanned.damage), "skipped"
+                self.records += scanned.record.files
+            taken = scanned.record is not None and scanned.record.whole and not scanned.damage
+            self.members.append(Member(name, None, status, reason, scanned.why, scanned.lines, taken=taken))
             return False
         whole = joined(scanned.stretches)
         alike = self._seen.setdefault((file_of(name), scanned.mark), [])
@@ -216,7 +234,8 @@ class Gathered:
         return True
 
     def reading(self, texts: Texts, room: Room = own_room) -> Reading:
-        return Reading(self.members, self.builder.table(texts, room), self.dated)
+        records = sorted(self.records, key=lambda file: file.order)
+        return Reading(self.members, self.builder.table(texts, room), self.dated, records)
 
 
 def own_part(source: int, member: int, stretch: Stretch, skipped: int, lines: int) -> Part:

@@ -27,7 +27,9 @@ ID = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 PARAMETERS = ("ca_hostname", "ca_port", "ca_template")
 #: All that any rule's text may name: those, and what CAPF was told of the enrollments.
 GIVEN = (*PARAMETERS, "told")
-SEVERITIES = ("error", "warning", "info")
+#: What the text of a rule about clocks may name besides: see :mod:`capflog.clock_facts`.
+GIVEN_OF_CLOCKS = ("whose", "offset", "side", "bound", "zone_error", "step", "drift")
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 SCOPES = ("service", "device")
 STATUSES = ("documented", "inferred")
 
@@ -45,12 +47,25 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Raised:
+    """The condition on which a rule that speaks is of a higher severity."""
+
+    severity: Severity
+    when: str
+    condition: conditions.Condition
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
-    """A case of a rule: the text of logs by member name, and whether the rule must speak on them."""
+    """A case of a rule: the text of logs by member name, and whether the rule must speak on them.
+
+    ``severity``: that which its finding must have; None: any.
+    """
 
     name: str
     speaks: bool
     logs: dict[str, str]
+    severity: Severity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +73,8 @@ class Rule:
     """One root cause.
 
     ``when``: the condition on which it speaks for sure; ``likely``: one on which it speaks, but only ``likely``.
+    ``raised``: higher severities with their conditions, the highest first: where the rule speaks it has the first of
+    them whose condition holds, else ``severity``.
     ``status``: "documented" (a published source shows its lines) or "inferred" (then it is never ``certain``).
     ``scope``: whom it hits: the "service" (a later success of any phone refutes it) or a "device" (only its own does).
     ``supersedes``: rules that say less of the same thing. ``alternatives``: rules that the same lines may allow.
@@ -81,10 +98,17 @@ class Rule:
     references: list[dict[str, str]]
     condition: conditions.Condition
     likely_condition: conditions.Condition | None
+    raised: list[Raised] = field(default_factory=list)
     read: dict[str, Reading] = field(default_factory=dict)
     show: list[str] = field(default_factory=list)
     last_resort: bool = False
     cases: list[Case] = field(default_factory=list)
+
+    @property
+    def every_condition(self) -> list[conditions.Condition]:
+        """Every condition that is asked for it."""
+        own = [self.condition] if self.likely_condition is None else [self.condition, self.likely_condition]
+        return own + [raised.condition for raised in self.raised]
 
 
 @dataclass(slots=True)
@@ -152,6 +176,7 @@ _KEYS: dict[str, type] = {
     "scope": str,
     "when": str,
     "likely": str,
+    "raised": dict,
     "explanation": str,
     "remedy": list,
     "verify": list,
@@ -207,8 +232,7 @@ def _read(text: str, name: str, kinds: frozenset[str], *, quick: bool) -> Rule:
     if missing:
         raise RuleError(f"{name}: lacks {', '.join(repr(key) for key in missing)}")
     _check_words(data, name)
-    _check_names(data, name)
-    return Rule(
+    rule = Rule(
         id=data["id"],
         title=data["title"].strip(),
         severity=data["severity"],
@@ -227,11 +251,17 @@ def _read(text: str, name: str, kinds: frozenset[str], *, quick: bool) -> Rule:
         likely_condition=_condition(data["likely"], places["likely"], name, "likely", kinds)
         if "likely" in data
         else None,
+        raised=_raised(data, places, name, kinds),
         read=_readings(data, name),
         show=_shown(data, name, kinds),
         last_resort=data.get("last_resort", False),
         cases=_cases(data, name),
     )
+    of_clocks = {condition.of_clocks for condition in rule.every_condition}
+    if len(of_clocks) > 1:
+        raise RuleError(f"{name}: some of its conditions ask of a '{conditions.CLOCK}', others do not")
+    _check_names(data, name, of_clocks=True in of_clocks)
+    return rule
 
 
 def _yaml(text: str, name: str, *, quick: bool) -> tuple[dict[str, Any], dict[str, _Place]]:
@@ -259,10 +289,8 @@ def _yaml(text: str, name: str, *, quick: bool) -> tuple[dict[str, Any], dict[st
     if not isinstance(node, yaml.MappingNode) or not isinstance(data, dict):
         raise RuleError(f"{name}: a rule is a mapping of keys")
     places = dict.fromkeys(data, _Place(text, node, 1))
-    for key, value in node.value:
-        if isinstance(key, yaml.ScalarNode) and key.value in places:
-            places[key.value] = _Place(text, value, key.start_mark.line + 1)
-    return data, places
+    places.update(_Place(text, node, 1).within())
+    return data, {key: place for key, place in places.items() if key in data}
 
 
 @cache
@@ -292,11 +320,20 @@ def _loader(*, quick: bool) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a value of a rule file stands in it; ``line`` is its key's."""
+    """Where a value of a rule file stands in it; ``line`` and ``column`` are its key's."""
 
     text: str
     node: yaml.Node
     line: int
+    column: int = 1
+
+    def within(self) -> dict[str, _Place]:
+        """Tell where the values of a mapping stand, by their keys."""
+        return {
+            key.value: _Place(self.text, value, key.start_mark.line + 1, key.start_mark.column + 1)
+            for key, value in self.node.value
+            if isinstance(key.value, str)
+        }
 
     def find(self, sentence: str, at: int) -> tuple[int, int]:
         """Give line and column in the file of ``sentence[at]``: YAML folds lines, but no letter is lost by that."""
@@ -323,10 +360,10 @@ def _check_words(data: dict[str, Any], name: str) -> None:
             raise RuleError(f"{name}: {key} '{data[key]}' is none of {', '.join(words)}")
 
 
-def _check_names(data: dict[str, Any], name: str) -> None:
+def _check_names(data: dict[str, Any], name: str, *, of_clocks: bool) -> None:
     """See that each ``{name}`` in the text is read out of the evidence or given; curl's ``%{name}`` is no such name."""
     texts = [data["explanation"], *_sentences(data, "remedy", name), *_sentences(data, "verify", name)]
-    known = {*GIVEN, *data.get("read", {})}
+    known = {*GIVEN, *(GIVEN_OF_CLOCKS if of_clocks else ()), *data.get("read", {})}
     for word in re.findall(r"(?<!%)\{(\w+)\}", " ".join(texts)):
         if word not in known:
             raise RuleError(f"{name}: the text names '{{{word}}}', which 'read' does not give")
@@ -381,15 +418,41 @@ def _condition(sentence: str, place: _Place, name: str, key: str, kinds: frozens
         raise RuleError(f"{name}, line {row}, column {column}: '{key}': {error.message}") from None
 
 
+def _raised(data: dict[str, Any], places: dict[str, _Place], name: str, kinds: frozenset[str]) -> list[Raised]:
+    """Read the higher severities, the highest first."""
+    own: Severity = data["severity"]
+    higher = SEVERITIES[: SEVERITIES.index(own)]
+    found: dict[Severity, Raised] = {}
+    within = places["raised"].within() if "raised" in data else {}
+    for key, sentence in data.get("raised", {}).items():
+        place = within.get(key, places["raised"])
+        where = f"{name}, line {place.line}, column {place.column}: 'raised'"
+        severity = next((word for word in higher if word == key), None)
+        if severity is None:
+            raise RuleError(f"{where}: '{key}' is no severity above {own} ({', '.join(higher) or 'there is none'})")
+        if not isinstance(sentence, str) or not sentence.strip():
+            raise RuleError(f"{where}: '{key}' must be a condition")
+        condition = _condition(sentence, place, name, f"raised.{key}", kinds)
+        found[severity] = Raised(severity, sentence.strip(), condition)
+    return [found[severity] for severity in higher if severity in found]
+
+
 def _cases(data: dict[str, Any], name: str) -> list[Case]:
     cases = []
     for value in data.get("cases", []):
-        if not isinstance(value, dict) or set(value) != {"name", "speaks", "logs"}:
-            raise RuleError(f"{name}: a case has 'name', 'speaks' (true or false) and 'logs' (text by file name)")
+        if not isinstance(value, dict) or set(value) - {"severity"} != {"name", "speaks", "logs"}:
+            raise RuleError(
+                f"{name}: a case has 'name', 'speaks' (true or false) and 'logs' (text by file name), maybe 'severity'"
+            )
         logs = value["logs"]
         if not isinstance(value["speaks"], bool):
             raise RuleError(f"{name}: 'speaks' of case '{value['name']}' must be true or false")
         if not isinstance(logs, dict) or not logs or not all(isinstance(text, str) for text in logs.values()):
             raise RuleError(f"{name}: the logs of case '{value['name']}' must be texts by file name")
-        cases.append(Case(str(value["name"]), value["speaks"], {str(k): v for k, v in logs.items()}))
+        severity = value.get("severity")
+        if severity is not None and (severity not in SEVERITIES or not value["speaks"]):
+            raise RuleError(
+                f"{name}: 'severity' of case '{value['name']}' must be one of {', '.join(SEVERITIES)}, where it speaks"
+            )
+        cases.append(Case(str(value["name"]), value["speaks"], {str(k): v for k, v in logs.items()}, severity))
     return cases

@@ -46,9 +46,11 @@ def run_case(rule: Rule, case: Case, rulebook: Rulebook) -> Outcome:
     unread = [member.member for member in report.members if member.source is None or member.unparsed]
     if unread:
         return Outcome(rule.id, case.name, f"not understood as a log: {', '.join(unread)}")
-    spoke = {finding.rule for finding in report.findings}
+    spoke = {finding.rule: finding.severity for finding in report.findings}
     if case.speaks == (rule.id in spoke):
-        return Outcome(rule.id, case.name, "")
+        severity = spoke.get(rule.id)
+        wrong = f"should be of severity {case.severity}, is {severity}" if case.severity not in (None, severity) else ""
+        return Outcome(rule.id, case.name, wrong)
     said = ", ".join(sorted(spoke)) or "nothing"
     return Outcome(rule.id, case.name, f"should {'speak' if case.speaks else 'be silent'}; what spoke: {said}")
 

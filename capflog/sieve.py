@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from capflog.clock_log import each_once
 from capflog.conditions import FACTS, EventTest, event_tests
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ ROWS_AT_ONCE = 1 << 20
 class Sieve:
     """The tests of a rulebook over the rows of a table.
 
-    ``tests``: what is asked of the logs' events; ``of_facts``: what is asked of the engine's own two facts, by kind.
+    ``tests``: what is asked of the logs' events; ``of_facts``: what is asked of the engine's own facts, by kind.
     """
 
     def __init__(self, facts: Facts, rules: Iterable[Rule]) -> None:
-        conditions = [c for rule in rules for c in (rule.condition, rule.likely_condition) if c is not None]
+        conditions = [condition for rule in rules for condition in rule.every_condition]
         every = dict.fromkeys(test for condition in conditions for test in event_tests(condition.tree))
         # What says that CES was at work is asked for here too (see diagnosis).
         self.at_work = EventTest("curl.failed", ())
@@ -98,6 +99,14 @@ class Sieve:
             some = bits.any(axis=1)
             places, bits = places[some], bits[some]
         return places, bits
+
+    def first_of(self, tests: Iterable[EventTest], most: int) -> np.ndarray:
+        """Give for each of these tests the first so many rows of the table that fit it, as one array."""
+        found = [np.zeros(0, dtype=np.int64)]
+        for place in (self.place[test] for test in tests if test in self.place):
+            fits = self._bits[:, place // 64] & np.uint64(1 << place % 64) != 0
+            found.append(self._hits[np.flatnonzero(fits)[:most]])
+        return each_once(np.concatenate(found))
 
     def of_episodes(self, episodes: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
         """Tell episodes apart by the tests that some row of them fits.

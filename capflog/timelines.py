@@ -208,9 +208,9 @@ class _Ways:
                 its = self._order[self._bounds[number] : self._bounds[number + 1]].tolist()
                 enrollments = [replace(report.enrollments[place], records=[]) for place in its]
                 causes = {rule: titles[rule] for e in enrollments for rule in e.causes if rule in titles}
-                zone = alignment.display_zone
                 name = self._wanted[number]
-                bare.append(Timeline(name, report.bundle, zone, enrollments, [], causes, lacking, assumed))
+                one = Timeline(name, report.bundle, alignment.display_zone, enrollments, [], causes, lacking, assumed)
+                bare.append(replace(one, aligned=report.aligned))
             ids: list[str | None] = [report.enrollments[place].id for place in places.tolist()]
             sizes = np.bincount(own.of - first, minlength=last - first).tolist()
             yield Sheaf(bare, sizes, [*_WORDS, *ids], own.row, own.enrollment, own.confidence, own.step, own.mark)

@@ -22,6 +22,8 @@ from capflog.model import Enrollment, Row, Timeline
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from capflog.zones import Zone
+
 #: What every sealed blob begins with: two letters and the version of the sealing.
 MAGIC = b"CL\x01"
 
@@ -137,19 +139,30 @@ def unpack_sheaf(data: bytes) -> Sheaf:
         tick = timedelta(microseconds=unit)
         timelines = []
         for device, run, enrollments, findings in devices:
-            bundle, zone, assumed, lacking = shared[run]
+            bundle, zone, assumed, aligned, lacking = shared[run]
             made = [
                 Enrollment(
                     e_id, of, _at(started, tick), _at(ended, tick), outcome, reached, missing, error, value, [], c
                 )
                 for e_id, of, started, ended, outcome, reached, missing, error, value, c in enrollments
             ]
-            timelines.append(Timeline(device, bundle, zone, made, [], findings, list(lacking), bool(assumed)))
+            timelines.append(
+                Timeline(device, bundle, _zone(zone), made, [], findings, list(lacking), bool(assumed), bool(aligned))
+            )
         if len(sizes) != len(timelines) or sum(sizes) != len(columns[0]):
             raise UnreadableError("a sheaf has other rows than it says")
         return Sheaf(timelines, sizes, names, list(accumulate(columns[0])), *columns[1:])
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise UnreadableError("a packed sheaf does not hold together") from error
+
+
+def _zone(parts: list[Any] | None) -> Zone | None:
+    if parts is None:
+        return None
+    from capflog.zones import Zone  # noqa: PLC0415
+
+    name, offsets, changes = parts
+    return Zone(name, tuple(offsets), tuple(changes))
 
 
 def timeline_of(sheaf: Sheaf, place: int, kept: Callable[[Sequence[int]], Iterable[Lines]]) -> Timeline:

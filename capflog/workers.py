@@ -401,6 +401,7 @@ def _merged(parts: Sequence[Scanned]) -> Scanned:
         damage=next((part.damage for part in parts if part.damage), None),
         stretches=[stretch for part in parts for stretch in part.stretches],
         lines=max(part.lines for part in parts),
+        record=next((part.record for part in parts if part.record is not None), None),
     )
 
 

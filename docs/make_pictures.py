@@ -21,9 +21,8 @@ LINES = 34
 def draw(sample: str) -> str:
     """Give the first lines of a sample's report as an SVG."""
     analysis = analyze([str(DOCS.parent / "samples" / f"{sample}.zip")])
-    text = terminal.render(
-        analysis.report, width=WIDTH, color=True, unicode=True, zone_offset=analysis.alignment.display_zone
-    )
+    zone = analysis.alignment.display_zone
+    text = terminal.render(analysis.report, width=WIDTH, color=True, unicode=True, zone=zone)
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, legacy_windows=False)
     for line in text.splitlines()[:LINES]:
         console.print(Text.from_ansi(line), soft_wrap=True)

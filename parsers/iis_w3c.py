@@ -36,6 +36,7 @@ _WORDS: dict[str, str] = {
     "sc-win32-status": "win32",
     "time-taken": "taken",
     "s-sitename": "site",
+    "s-computername": "computer",
     "cs-host": "host",
 }
 

@@ -9,9 +9,11 @@ import numpy as np
 
 from capflog.analysis import Analysis, analyze_reading
 from capflog.bundle import Damage, Damaged, Refused, name_of, open_bundle
+from capflog.collected import TITLES, Collected, form_of_record, read_record
 from capflog.dates import Dated
+from capflog.linestream import stream_of
 from capflog.model import Member, Status
-from capflog.parsing import parse
+from capflog.parsing import lines_of, parse
 from capflog.reading import Reading
 from capflog.reports import json as json_report
 from capflog.rows import SPAN, OwnPart, Rows, Vocabulary
@@ -27,6 +29,7 @@ def analyzed_plainly(paths: Sequence[str]) -> Analysis:
     builder = TableBuilder()
     dated: dict[str, Dated] = {}
     seen: dict[tuple[str, bytes], str] = {}
+    records: list[Collected] = []
     for item in open_bundle(paths, None):
         if isinstance(item, Refused | Damage):
             members.append(
@@ -35,6 +38,12 @@ def analyzed_plainly(paths: Sequence[str]) -> Analysis:
             continue
         content, damage = _read(item.chunks())
         parsed = parse([content], item.name)
+        form = form_of_record(list(lines_of([content]))) if parsed.parser is None else None
+        if form is not None:
+            record = read_record(form, item.name, stream_of([content]).until(float("inf")))
+            records += record.files
+            members.append(Member(item.name, None, "skipped", record.reason(damage), TITLES[form], record.lines))
+            continue
         if parsed.parser is None:
             status: Status = "unreadable" if damage else "skipped"
             members.append(Member(item.name, None, status, damage or parsed.why, parsed.why, parsed.lines))
@@ -51,7 +60,9 @@ def analyzed_plainly(paths: Sequence[str]) -> Analysis:
         members.append(Member(item.name, source, status, damage, parsed.why, parsed.lines, *read, unknown=unknown))
         builder.add(source, item.name, parsed.events)
         dated[item.name] = Dated(item.modified, item.modified_is_local)
-    return analyze_reading(name_of(paths), Reading(members, builder.table(), dated))
+    return analyze_reading(
+        name_of(paths), Reading(members, builder.table(), dated, sorted(records, key=lambda file: file.order))
+    )
 
 
 def _read(chunks: Iterator[bytes]) -> tuple[bytes, str | None]:

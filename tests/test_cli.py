@@ -9,12 +9,14 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from capflog import __version__
 from tests.conftest import ROOT, SAMPLES, TRUTH, Said, validator
+from tests.scenes import at, held, iis, tries, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
     from syrupy.assertion import SnapshotAssertion
 
+    from tests.scenes import Held
+
     Call = Callable[..., Said]
+    Report = Callable[..., dict[str, Any]]
     Find = Callable[[str], Path]
 
 
@@ -277,3 +282,194 @@ def test_a_gate_needs_all_that_it_is_asked_of(capflog: Call, sample: Find, tmp_p
     assert (twice.status, twice.err) == (0, "")
     log = ROOT / "samples" / "published" / "01-ces-startup" / "nginx00000001.txt"
     assert capflog("check", log, log).status == 0
+
+
+# ---- what a user tells of the clocks --------------------------------------------------------------------------------
+
+PHONE, OTHER = "SEP74A02FC0A675", "SEP001F6C81118B"
+COMMANDS = (["analyze"], ["check"], ["inspect"], ["timeline", PHONE])
+
+
+def zipped(path: Path, *members: Held) -> Path:
+    """Make a bundle of members that a test holds."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member in members:
+            archive.writestr(zipfile.ZipInfo(member.name, (2019, 1, 20, 12, 0, 0)), member.content)
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--tz", "Mars/Olympus"], "--tz Mars/Olympus: "),
+        (["--tz", "pub=Mars/Olympus"], "--tz pub=Mars/Olympus: "),
+        (["--tz", "pub="], "--tz pub=: "),
+        (["--tz", "=-05:00"], "--tz =-05:00: before = a part of the members' path is wanted"),
+        (["--tz", "-05:00", "--tz", "-06:00"], "--tz -06:00: another was given too"),
+        (["--tz", "pub=-05:00", "--tz", "pub=-06:00"], "--tz pub=-06:00: another was given for pub"),
+        (["--iis-tz", "+25:00"], "--iis-tz +25:00: "),
+        (["--display-tz", "nowhere"], "--display-tz nowhere: "),
+        (["--date", "03/05/2019"],
+         "--date 03/05/2019: this can be 2019-03-05 or 2019-05-03: write 2019-03-05 or 5 Mar 2019"),
+        (["--date", "pub=then"], "--date pub=then: this is no day"),
+        (["--date", "2019-03-05", "--date", "2019-03-06"], "--date 2019-03-06: another was given too"),
+        (["--tz", "\x1b[2J\nx"], "--tz \\x1b[2J\\x0ax: "),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_zone_or_a_day_gets_one_line_before_anything_is_read(
+    command: list[str], words: list[str], said: str, capflog: Call, tmp_path: Path
+) -> None:
+    told = capflog(*command, *words, tmp_path / "no-such.zip")
+    assert (told.status, told.out) == (2, "")
+    assert told.err.startswith(f"capflog: {said}")
+    assert told.err.count("\n") == 1
+    assert "no-such.zip" not in told.err
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
+def test_every_command_that_reads_a_bundle_takes_what_is_told_of_clocks(
+    command: list[str], capflog: Call, sample: Find
+) -> None:
+    words = ["--tz", "-05:00", "--tz", "cucm-pub=-05:00", "--iis-tz", "UTC", "--date", "16 Jan 2019", "--no-align",
+             "--display-tz", "Asia/Kolkata"]  # fmt: skip
+    said = capflog(*command, *words, sample("healthy"))
+    assert (said.status, said.err) == (0, "")
+    if command != ["check"]:
+        assert "imes are Asia/Kolkata, UTC+05:30, as --display-tz asks" in " ".join(said.out.split())
+        assert "IIS's times are its own clock's (--no-align)\n" in said.out
+        assert "UTC-05:00" not in said.out.split("\nCLOCKS\n")[0]
+
+
+def test_a_part_that_no_path_holds_is_told(capflog: Call, sample: Find) -> None:
+    said = capflog("analyze", "--tz", "sub9=-05:00", "--date", "sub8=2019-01-16", "--no-store", sample("healthy"))
+    assert said.status == 0
+    assert said.err == (
+        "capflog: --tz sub9=...: no member's path holds sub9\ncapflog: --date sub8=...: no member's path holds sub8\n"
+    )
+
+
+def test_json_is_in_utc_whatever_zone_is_asked_for(capflog: Call, sample: Find) -> None:
+    for command in ("analyze", "check"):
+        words = [command, "--format", "json", "--no-store", sample("healthy")]
+        assert capflog(*words, "--display-tz", "Asia/Tokyo") == capflog(*words)
+
+
+def test_the_zone_of_what_is_kept_can_be_another(capflog: Call, sample: Find) -> None:
+    assert capflog("analyze", sample("healthy"), "--display-tz", "Asia/Tokyo").status == 0
+    assert "UTC-05:00, the CUCM node's zone\n" in capflog("timeline", PHONE).out
+    said = capflog("timeline", PHONE, "--display-tz", "America/New_York")
+    assert "times are America/New_York, UTC-05:00, as --display-tz asks\n" in said.out
+    assert said == capflog("timeline", PHONE, sample("healthy"), "--display-tz", "America/New_York")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--tz", "UTC"], "--tz"),
+        (["--iis-tz", "UTC"], "--iis-tz"),
+        (["--date", "2019-01-16"], "--date"),
+        (["--no-align"], "--no-align"),
+        (["--no-align", "--display-tz", "UTC", "--tz", "UTC"], "--tz and --no-align"),
+    ],
+)
+def test_what_is_told_of_clocks_needs_a_bundle(words: list[str], named: str, capflog: Call, sample: Find) -> None:
+    assert capflog("analyze", sample("healthy")).status == 0
+    said = capflog("timeline", PHONE, *words)
+    assert (said.status, said.out) == (2, "")
+    assert said.err == f"capflog: {named}: name the bundle too; what is kept was analyzed without\n"
+
+
+def test_that_times_are_not_shifted_is_kept(capflog: Call, sample: Find) -> None:
+    assert capflog("analyze", "--no-align", sample("healthy")).status == 0
+    assert "IIS's times are its own clock's (--no-align)\n" in capflog("timeline", PHONE).out
+    assert capflog("analyze", sample("healthy")).status == 0
+    assert "--no-align" not in capflog("timeline", PHONE).out
+
+
+def test_the_nodes_zone_and_the_traces_date_can_be_told(capflog: Call, report: Report, tmp_path: Path) -> None:
+    bundle = zipped(tmp_path / "case.zip", held("capf00000001.txt", tries(PHONE, at("14:05:04.628"))))
+    for zone in ("America/New_York", "-05:00"):
+        found = report("--tz", zone, "--date", "March 5 2019", bundle)
+        assert found["enrollments"][0]["started"] == "2019-03-05T19:05:04.628Z"
+        (clock,) = found["clocks"]
+        assert (clock["utc_offset_seconds"], clock["assumed"], clock["quality"]) == (-18_000, False, "reference")
+        assert "--tz" in clock["basis"]
+        assert "--date" in clock["basis"]
+    said = " ".join(capflog("analyze", "--tz", "America/New_York", "--date", "2019-03-05", bundle).out.split())
+    assert "times are America/New_York, UTC-05:00, the CUCM node's zone Found" in said
+    assert "ASSUMED" not in said
+
+
+def test_a_day_on_which_an_hour_comes_twice_is_shown_so(capflog: Call, tmp_path: Path) -> None:
+    trace = held("capf00000001.txt", tries(PHONE, at("00:30:00.000")), tries(OTHER, at("03:30:00.000")))
+    bundle = zipped(tmp_path / "case.zip", trace)
+    options = ("--tz", "America/New_York", "--date", "2019-11-03")
+    said = " ".join(capflog("analyze", *options, bundle).out.split())
+    words = "America/New_York, UTC-04:00, from the second 2019-11-03 01:00 on UTC-05:00: the CUCM node's zone"
+    assert f"2019-11-03 00:30:00-04:00 to 03:30:01-05:00; times are {words}" in said
+    assert "2019-11-03, times are America/New_York, UTC-04:00, the CUCM node's zone\n" in capflog("timeline", PHONE).out
+    assert "2019-11-03, times are America/New_York, UTC-05:00, the CUCM node's zone\n" in capflog("timeline", OTHER).out
+
+
+@pytest.mark.parametrize("folders", ["", "2019-01-18_15-30-00/cm/trace/capf/sdi/"], ids=["plain", "RTMT's"])
+def test_each_nodes_zone_and_date_can_be_told(folders: str, report: Report, tmp_path: Path) -> None:
+    bundle = zipped(
+        tmp_path / "case.zip",
+        held(f"cucm-pub/{folders}capf00000001.txt", tries(PHONE, at("14:05:04.628"))),
+        held(f"cucm-sub1/{folders}capf00000001.txt", tries(OTHER, at("14:05:04.628"))),
+    )
+    zones = ("--tz", "cucm-pub=America/New_York", "--tz", "cucm-sub1=America/Chicago")
+    found = report(*zones, "--date", "2019-01-16", bundle)
+    assert {e["device"]: e["started"] for e in found["enrollments"]} == {
+        PHONE: "2019-01-16T19:05:04.628Z",
+        OTHER: "2019-01-16T20:05:04.628Z",
+    }
+    found = report("--tz", "-05:00", "--date", "2019-01-16", "--date", "sub=2019-01-17", bundle)
+    assert {e["device"]: e["started"] for e in found["enrollments"]} == {
+        PHONE: "2019-01-16T19:05:04.628Z",
+        OTHER: "2019-01-17T19:05:04.628Z",
+    }
+
+
+def lab(path: Path, **clock: Any) -> Path:
+    """Three phones get their certificates; ``clock``: how IIS's runs."""
+    scenes = [whole(f"SEP74A02FC0A67{n}", at(f"14:0{n}:04.628"), connection=n, **clock) for n in range(1, 4)]
+    trace, error_log, requests = (list(logs) for logs in zip(*scenes, strict=True))
+    return zipped(path, held("capf1.txt", *trace), held("error.log", *error_log), iis("u_ex190116.log", *requests))
+
+
+def iis_of(found: dict[str, Any]) -> tuple[dict[str, Any], list[datetime]]:
+    """Give IIS's clock, and the times of its records."""
+    (clock,) = (clock for clock in found["clocks"] if clock["source"] == "iis")
+    records = [r for e in found["enrollments"] for r in e["records"] if r["source"] == "iis"]
+    return clock, sorted(datetime.fromisoformat(record["time"]) for record in records)
+
+
+def test_times_of_iis_can_be_left_as_its_clock_has_them(report: Report, tmp_path: Path) -> None:
+    bundle = lab(tmp_path / "case.zip", ahead=40.0)
+    clock, shifted = iis_of(report(bundle))
+    same, own = iis_of(report("--no-align", bundle))
+    assert clock["offset_seconds"] == pytest.approx(40.0, abs=1.0)
+    assert (same["offset_seconds"], same["uncertainty_seconds"]) == (
+        clock["offset_seconds"],
+        clock["uncertainty_seconds"],
+    )
+    assert len(own) == len(shifted) > 0
+    for before, after in zip(own, shifted, strict=True):
+        assert (before - after).total_seconds() == pytest.approx(40.0, abs=1.5)
+    assert own[0].isoformat().startswith("2019-01-16T19:01:44")
+
+
+def test_the_zone_of_iis_can_be_told(report: Report, tmp_path: Path) -> None:
+    """Its stamps are the node's local ones: five hours before UTC, a whole number of hours as a wrong zone is."""
+    bundle = lab(tmp_path / "case.zip", ahead=-5 * 3600.0)
+    clock, _ = iis_of(report("--iis-tz", "America/New_York", bundle))
+    assert clock["utc_offset_seconds"] == -18_000
+    assert clock["zone"] == "America/New_York"
+    assert clock["offset_seconds"] == pytest.approx(0.0, abs=1.0)
+    assert clock["zone_error_seconds"] == 0
+    assert "--iis-tz" in clock["basis"]
+    without, _ = iis_of(report(bundle))
+    assert without["utc_offset_seconds"] == 0
+    assert without["zone_error_seconds"] == -18_000

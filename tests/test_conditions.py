@@ -303,6 +303,41 @@ def test_the_facts_of_the_whole_episode() -> None:
     assert not holds("start", failed)
 
 
+CLOCK = fact("clock", source="iis", quality="good", offset=60.5, side="ahead", bound=1)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("clock with offset >= 60", True),
+        ("clock with offset >= 60.5", True),
+        ("clock with offset > 60.5", False),
+        ("clock with offset < 60.51", True),
+        ("clock with offset = 60.50", True),
+        ('clock with offset = "60.5"', True),
+        ("clock with bound = 1.0", True),
+        ("clock with zone_error is missing", True),
+        ("clock with step > 0", False),
+        ("clock with source in (iis, httperr) and side = ahead", True),
+        ('clock with offset >= 60 and side = "ahead" and curl.failed with code = 60 and text matches "not yet"', True),
+        (
+            'clock with offset >= 60 and side = "behind" and curl.failed with code = 60 and text matches "not yet"',
+            False,
+        ),
+        ('clock with offset >= 60 and side = "ahead" and curl.failed with code = 60 and text matches "expired"', False),
+        ("clock and no curl.failed", False),
+    ],
+)
+def test_what_is_asked_of_a_clock(sentence: str, *, expected: bool) -> None:
+    assert holds(sentence, REFUSED_LOGIN, CLOCK) is expected
+    assert read(sentence).of_clocks
+
+
+def test_what_names_no_clock_is_asked_of_none() -> None:
+    assert not read("curl.failed or no start").of_clocks
+    assert read("no curl.failed or (curl.ok and no clock)").of_clocks
+
+
 # ---- the filter before ---------------------------------------------------------------------------------------------
 
 
@@ -461,6 +496,11 @@ WRONG = [
         "'enrollment' is a fact of the whole: 'after' cannot be asked of it",
     ),
     ("start within 5 s of curl.failed", 1, 1, "'start' is a fact of the whole: 'within' cannot be asked of it"),
+    ("curl.failed within 5 s of clock", 1, 1, "'clock' is a fact of the whole: 'within' cannot be asked of it"),
+    ("clock with offse > 5", 1, 12, "events have no field 'offse' (did you mean 'offset'?)"),
+    ("curl.failed with offset > 5", 1, 1, "'curl.failed' has no field 'offset'; only 'clock' has it"),
+    ("clock and enrollment", 1, 1, "no episode has both a 'clock' and 'enrollment'"),
+    ("clock or no start", 1, 1, "no episode has both a 'clock' and 'start'"),
     ("(" * 3000, 1, 1, "too many brackets within each other"),
     ("\0", 1, 1, "expected an event"),
 ]

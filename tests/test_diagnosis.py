@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from capflog.analysis import analyze_members
-from capflog.diagnosis import EVIDENCE_KEPT
+from capflog.diagnosis import EVIDENCE_KEPT, Diagnosis, diagnose
+from capflog.model import Clock, ClockStep, Quality
 from capflog.rulebook import Rulebook, builtin, known_kinds, read_rule
+from capflog.starts import find_starts
 
 from .scenes import (
     ISSUED,
@@ -33,6 +36,7 @@ from .scenes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from capflog.model import Finding, Report
@@ -558,6 +562,233 @@ def test_a_failure_that_no_rule_knows_is_a_failure() -> None:
     assert (ids(report), report.verdict) == ([], "failing")
     report = report_of(capf(tries(PHONE, at("12:10:00"))), *ces(fails(at("12:00:00"))), rules=book(other="est.pop"))
     assert (ids(report), report.verdict) == ([], "degraded")
+
+
+# ---- clocks --------------------------------------------------------------------------------------------------------
+
+NOT_YET = f"{LOGIN} 60 (SSL certificate problem: certificate is not yet valid)"
+EXPIRED = f"{LOGIN} 51 (SSL: certificate has expired)"
+CLOCK_RULES = {"clock-offset", "clock-zone-mismatch", "clock-step"}
+
+
+def clock(
+    offset: float | None, bound: float | None = 0.5, quality: Quality = "good", source: str = "iis", **more: Any
+) -> Clock:
+    return Clock(source, ["u_ex.log"], 0, offset, bound, quality, assumed=False, basis="", **more)
+
+
+def diagnosed(*members: Held, clocks: Sequence[Clock], rules: Rulebook | None = None) -> Diagnosis:
+    """Diagnose logs, with clocks of which this is known."""
+    found = analyze_members("bundle", members)
+    starts = find_starts(found.events)
+    return diagnose(found.columns, found.facts, found.stories, starts, [], rules or builtin(), clocks=clocks)
+
+
+def of_clocks(*members: Held, clocks: Sequence[Clock]) -> list[tuple[str, str, str]]:
+    findings = diagnosed(*(members or (ciscora("nginx: [warn] x"),)), clocks=clocks).findings
+    return [(f.rule, f.severity, f.confidence) for f in findings if f.rule in CLOCK_RULES]
+
+
+@pytest.mark.parametrize(
+    ("offset", "error", "severity"),
+    [
+        (1.99, "", ""),
+        (2.0, "", "info"),
+        (-2.0, "", "info"),
+        (59.9, NOT_YET, "info"),
+        (60.0, "", "warning"),
+        (-3600.0, "", "warning"),
+        (60.0, NOT_YET, "error"),
+        (-60.0, EXPIRED, "error"),
+        (-60.0, NOT_YET, "warning"),
+        (60.0, EXPIRED, "warning"),
+        (60.0, DNS, "warning"),
+        (60.0, f"{LOGIN} 60 (SSL certificate problem: CRL is not yet valid)", "warning"),
+    ],
+)
+def test_how_grave_it_is_that_clocks_differ(offset: float, error: str, severity: str) -> None:
+    members = (ciscora(login_fails(error)),) if error else ()
+    found = of_clocks(*members, clocks=[clock(offset)])
+    assert found == ([("clock-offset", severity, "certain")] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("offset", "zone_error", "error", "severities"),
+    [
+        (3600.0, 3600, "", {"clock-zone-mismatch": "warning"}),
+        (3600.0, 3600, NOT_YET, {"clock-zone-mismatch": "error"}),
+        (3600.0, 3600, EXPIRED, {"clock-zone-mismatch": "warning"}),
+        (-18000.0, -18000, EXPIRED, {"clock-zone-mismatch": "error"}),
+        (3603.0, 3600, "", {"clock-zone-mismatch": "warning", "clock-offset": "info"}),
+        # Both together are what makes a certificate too young; the greater part of it is the zone.
+        (3720.0, 3600, NOT_YET, {"clock-zone-mismatch": "error", "clock-offset": "warning"}),
+        (-3480.0, -3600, NOT_YET, {"clock-zone-mismatch": "warning", "clock-offset": "warning"}),
+    ],
+)
+def test_a_zone_that_is_set_wrong_is_told_apart_from_a_clock_that_runs_wrong(
+    offset: float, zone_error: int, error: str, severities: dict[str, str]
+) -> None:
+    members = (ciscora(login_fails(error)),) if error else ()
+    found = of_clocks(*members, clocks=[clock(offset, zone_error_seconds=zone_error)])
+    assert {rule: severity for rule, severity, _ in found} == severities
+
+
+def test_a_clock_that_was_set_is_a_warning() -> None:
+    steps = [ClockStep(utc(at("12:30:00")), 120.0, 0.25), ClockStep(utc(at("12:40:00")), 0.25, -0.5)]
+    (finding,) = diagnosed(capf(tries(PHONE, at("12:10:00"))), clocks=[clock(-0.5, steps=steps, proof=[0])]).findings
+    assert (finding.rule, finding.severity) == ("clock-step", "warning")
+    assert "by 2019-01-16 17:30:00 UTC from 2 min 0 s ahead to 0.25 s ahead" in finding.explanation
+    assert "then by 2019-01-16 17:40:00 UTC from 0.25 s ahead to 0.50 s behind" in finding.explanation
+    assert (finding.first, finding.last) == (utc(at("12:30:00")), utc(at("12:40:00")))
+
+
+@pytest.mark.parametrize(
+    ("quality", "confidence"),
+    [("good", "certain"), ("weak", "likely"), ("conflict", ""), ("none", ""), ("one-sided", "")],
+)
+def test_how_well_a_clock_is_known_says_how_sure_it_is(quality: Quality, confidence: str) -> None:
+    found = of_clocks(clocks=[clock(120.0, quality=quality)])
+    assert found == ([("clock-offset", "warning", confidence)] if confidence else [])
+    strange = clock(3600.0, quality=quality, zone_error_seconds=3600, steps=[ClockStep(utc(at("12:30:00")), 0.0, 9.0)])
+    assert {sure for _, _, sure in of_clocks(clocks=[strange])} == ({"likely"} if confidence else set())
+
+
+def test_nothing_is_said_where_the_bound_allows_that_the_clocks_agree() -> None:
+    assert of_clocks(clocks=[clock(5.0, 5.0)]) == []
+    assert of_clocks(clocks=[clock(5.0, 4.9)]) == [("clock-offset", "info", "certain")]
+    assert of_clocks(clocks=[clock(None, None, "none"), clock(0.0, 0.0, "reference", "capf")]) == []
+
+
+def test_another_node_s_clock_is_none_of_the_ca_s() -> None:
+    assert of_clocks(clocks=[clock(120.0, source="nginx", whose="cucm2")]) == []
+
+
+def test_the_two_logs_of_a_server_are_one_clock() -> None:
+    (finding,) = diagnosed(
+        capf(tries(PHONE, at("12:10:00"))), clocks=[clock(9.0), clock(9.0, source="httperr")]
+    ).findings
+    assert finding.occurrences == 1
+
+
+def test_of_several_clocks_the_gravest_is_told_and_the_others_named() -> None:
+    clocks = [clock(-3.0, whose="ca1"), clock(90.0, whose="ca2"), clock(0.1, whose="ca3")]
+    (finding,) = diagnosed(capf(tries(PHONE, at("12:10:00"))), clocks=clocks).findings
+    assert (finding.severity, finding.occurrences) == ("warning", 2)
+    assert finding.explanation.startswith("The clock of the CA's server ca2 (IIS) is 1 min 30 s ahead,")
+    assert finding.explanation.endswith(" So it is with the CA's server ca1 (IIS) (3.0 s behind).")
+    assert any("On the CA's server ca2 (IIS):" in text for text in finding.remedy)
+
+
+def test_what_a_bundle_calls_a_server_goes_into_no_command() -> None:
+    found = diagnosed(capf(tries(PHONE, at("12:10:00"))), clocks=[clock(90.0, whose="ca;reboot")])
+    (finding,) = found.findings
+    assert "ca;reboot" in finding.explanation
+    assert "reboot" not in " ".join((*finding.remedy, *finding.verify))
+
+
+def test_a_clock_is_no_cause_and_makes_no_verdict_worse() -> None:
+    good, bad = capf(tries(PHONE, at("12:10:00"))), capf(tries(PHONE, at("12:10:00"), BAD_REQUEST))
+    for offset in (3.0, 90.0):
+        found = diagnosed(good, clocks=[clock(offset)])
+        assert (found.verdict, found.causes_of_stories) == ("healthy", {})
+        found = diagnosed(bad, clocks=[clock(offset)])
+        assert found.causes_of_stories == {0: ["enrollment-failed"]}
+        assert [f.rule for f in found.findings] == ["enrollment-failed", "clock-offset"]
+
+
+def test_where_a_clock_is_an_error_the_certificate_stays_the_cause() -> None:
+    members = (capf(unanswered(PHONE, "12:10:00")), *ces(fails(at("12:00:00"), NOT_YET)))
+    found = diagnosed(*members, clocks=[clock(3600.0)])
+    assert [(f.rule, f.severity) for f in found.findings] == [
+        ("ca-cert-not-yet-valid", "error"),
+        ("clock-offset", "error"),
+    ]
+    assert found.causes_of_stories == {0: ["ca-cert-not-yet-valid"]}
+    assert found.causes_of_starts == [["ca-cert-not-yet-valid"]]
+    assert found.verdict == "failing"
+    assert [f.occurrences for f in found.findings] == [2, 1]
+
+
+def test_how_a_clock_stands_no_later_success_refutes() -> None:
+    members = (capf(tries(PHONE, at("12:10:00"))), *ces(fails(at("12:00:00"), NOT_YET)))
+    found = diagnosed(*members, clocks=[clock(90.0)])
+    assert {f.rule: f.resolved for f in found.findings} == {"ca-cert-not-yet-valid": True, "clock-offset": False}
+    assert found.verdict == "degraded"
+
+
+def test_the_proof_of_a_clock_is_its_own_and_what_makes_it_an_error() -> None:
+    trace = capf(*(tries(PHONE, at(f"12:1{minute}:00")) for minute in range(5)))
+    found = diagnosed(trace, ciscora(*[login_fails(NOT_YET)] * 30), clocks=[clock(90.0, proof=[0, 3])])
+    (finding,) = (f for f in found.findings if f.rule == "clock-offset")
+    assert Counter(e.source for e in finding.evidence) == {"capf": 2, "ciscora": 2}
+    assert (finding.evidence_total, finding.devices, finding.scope) == (4, [], "service")
+    assert f"{finding.first:%H:%M} {finding.last:%H:%M}" == "12:10 12:10"
+    silent = diagnosed(trace, clocks=[clock(90.0)])
+    assert [(f.evidence, f.first, f.last) for f in silent.findings] == [([], None, None)]
+
+
+def test_what_is_asked_of_clocks_is_asked_of_nothing_else_nor_the_other_way_round() -> None:
+    rules = book(none="no curl.ok", here="clock and no curl.ok", code="curl.failed with code = 6")
+    found = diagnosed(ciscora(login_fails()), clocks=[clock(90.0)], rules=rules)
+    assert {f.rule: f.occurrences for f in found.findings} == {"none": 1, "code": 1, "here": 1}
+    rules = book(beside="clock and ces.login.failed before curl.failed")
+    assert diagnosed(ciscora(login_fails()), clocks=[clock(90.0)], rules=rules).findings == []
+
+
+def test_without_a_rule_about_them_clocks_are_not_looked_at() -> None:
+    assert diagnosed(ciscora(login_fails()), clocks=[clock(90.0)], rules=book(other="est.pop")).findings == []
+
+
+# ---- severities that depend ----------------------------------------------------------------------------------------
+
+GRAVE = {"when": "curl.failed", "severity": "info", "raised": {"error": "curl.failed with code = 7"}}
+
+
+def test_a_finding_bears_the_highest_severity_of_what_it_was_said_on() -> None:
+    starts = ces(fails(at("12:00:00")), fails(at("12:10:00"), REFUSED, 40))
+    report = report_of(*starts, rules=book(one=GRAVE, two={"when": "curl.failed", "severity": "warning"}))
+    assert [(f.rule, f.severity, f.occurrences) for f in report.findings] == [
+        ("one", "error", 2),
+        ("two", "warning", 2),
+    ]
+    assert [start.causes for start in report.starts] == [[], ["one"]]
+    assert [f.severity for f in report_of(ciscora(login_fails()), rules=book(one=GRAVE)).findings] == ["info"]
+
+
+def test_the_highest_severity_that_holds_counts() -> None:
+    raised = {"warning": "curl.failed", "error": "curl.failed with code = 7"}
+    rules = book(one=GRAVE | {"raised": raised})
+    assert [report_of(ciscora(login_fails(e)), rules=rules).findings[0].severity for e in (DNS, REFUSED)] == [
+        "warning",
+        "error",
+    ]
+
+
+def test_an_error_by_its_circumstances_is_one_for_last_resorts_too() -> None:
+    last = {"when": "curl.failed", "last_resort": True}
+    rules = book(one=GRAVE, last=last)
+    assert ids(report_of(ciscora(login_fails(REFUSED)), rules=rules)) == ["one"]
+    assert ids(report_of(ciscora(login_fails()), rules=rules)) == ["last", "one"]
+
+
+def test_what_raises_the_severity_is_shown_as_proof() -> None:
+    unable = "nginx: [error] retrieve_cacerts: Unable to execute login to certsrv with curl"
+    one = {"when": "curl.failed", "severity": "info", "raised": {"error": "ces.login.failed after curl.failed"}}
+    (finding,) = report_of(ciscora(login_fails(), unable), rules=book(one=one)).findings
+    assert (finding.severity, [e.line for e in finding.evidence]) == ("error", [1, 2])
+    (finding,) = report_of(ciscora(unable, login_fails()), rules=book(one=one)).findings
+    assert (finding.severity, [e.line for e in finding.evidence]) == ("info", [2])
+
+
+def test_a_severity_by_the_time_between_lines_is_asked_of_each_alone() -> None:
+    one = {
+        "when": "enrollment with outcome = failed",
+        "severity": "info",
+        "raised": {"error": "est.enroll.result within 5 s of est.enroll.call"},
+    }
+    trace = capf(unanswered(PHONE, "12:10:00"), tries(OTHER, at("12:20:00"), BAD_REQUEST))
+    report = report_of(trace, rules=book(one=one))
+    assert causes(report) == {(PHONE, "12:10"): [], (OTHER, "12:20"): ["one"]}
 
 
 # ---- the order of findings -----------------------------------------------------------------------------------------

@@ -252,7 +252,8 @@ def consistent(report: Report) -> None:
         for r in e.records:
             assert r.earliest is None or r.latest is None or r.earliest <= r.latest
     for clock in report.clocks:
-        assert (clock.offset_seconds is None) == (clock.quality == "none")
+        assert (clock.offset_seconds is None) == (clock.quality in ("none", "one-sided", "conflict"))
+        assert (clock.uncertainty_seconds is None) == (clock.offset_seconds is None)
     assert report.count("issued") + report.count("failed") + report.count("incomplete") == len(report.enrollments)
 
 

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from capflog.model import Enrollment, Outcome, Record, Row, Timeline
 from capflog.packing import dump, pack, parts_of, seal
 from capflog.unpacking import Lines, UnreadableError, load, timeline_of, unpack_lines, unpack_sheaf, unseal
+from capflog.zones import Zone, named
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
+
+EASTERN = Zone.fixed(-18_000)
 
 # Lone surrogates (an odd file name), NUL, line ends, ESC: whatever a log or an archive may hold.
 texts = st.text(st.characters(exclude_categories=()), max_size=30)
@@ -29,6 +32,14 @@ def times(*, microseconds: bool = False) -> SearchStrategy[datetime | None]:
     if not microseconds:
         moments = moments.map(lambda t: t.replace(microsecond=t.microsecond // 1000 * 1000))
     return st.none() | moments
+
+
+def zones() -> SearchStrategy[Zone]:
+    """Zones that never change, that did some times, and those of the world."""
+    changes = st.lists(st.integers(-(2**45), 2**45), max_size=4, unique=True).map(sorted).map(tuple)
+    offsets = st.integers(-86_399_999, 86_399_999)
+    made = changes.flatmap(lambda c: st.builds(Zone, names, st.tuples(*[offsets] * (len(c) + 1)), st.just(c)))
+    return st.one_of(st.integers(-43_200, 50_400).map(Zone.fixed), made, st.just(named("America/New_York")))
 
 
 def timelines(*, microseconds: bool = False) -> SearchStrategy[Timeline]:
@@ -67,12 +78,13 @@ def timelines(*, microseconds: bool = False) -> SearchStrategy[Timeline]:
         Timeline,
         device=texts,
         bundle=texts,
-        utc_offset_seconds=st.none() | st.integers(-86400, 86400),
+        zone=st.none() | zones(),
         enrollments=st.lists(enrollments, max_size=3),
         rows=st.lists(rows, max_size=6),
         findings=st.dictionaries(names, texts, max_size=3),
         lacking=st.lists(texts, max_size=3),
         assumed=st.booleans(),
+        aligned=st.booleans(),
     )
 
 
@@ -121,9 +133,22 @@ def test_the_order_of_findings_stays() -> None:
 
 
 @pytest.mark.parametrize("assumed", [True, False])
-def test_whether_the_zone_is_assumed_comes_back(assumed: bool) -> None:
-    timeline = Timeline("SEP1", "b", -18000, [], [], assumed=assumed)
-    assert back(timeline).assumed is assumed
+@pytest.mark.parametrize("aligned", [True, False])
+def test_what_is_known_of_the_times_comes_back(assumed: bool, aligned: bool) -> None:
+    timeline = back(Timeline("SEP1", "b", EASTERN, [], [], assumed=assumed, aligned=aligned))
+    assert (timeline.assumed, timeline.aligned) == (assumed, aligned)
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [7, "UTC", [], ["UTC"], ["UTC", [0, 1], []], ["UTC", [10**9], []], ["UTC", ["x"], []], ["UTC", [0] * 3, [2, 1]]],
+)
+def test_what_is_no_zone_is_unreadable(zone: object) -> None:
+    head = [1000, [["b", zone, False, True, []]], [["SEP1", 0, [], {}]], [0], [], [["i1", 0]] * 5]
+    with pytest.raises(UnreadableError):
+        unpack_sheaf(dump(head) + b"\n")
+    head[1] = [["b", None, False, True, []]]
+    assert unpack_sheaf(dump(head) + b"\n").timelines == [Timeline("SEP1", "b", None, [], [])]
 
 
 def test_two_surrogates_do_not_become_one_character() -> None:
@@ -134,7 +159,7 @@ def test_two_surrogates_do_not_become_one_character() -> None:
 def test_a_time_comes_back_in_utc_whatever_zone_it_bore() -> None:
     local = datetime(2024, 5, 6, 14, 5, 4, 628000, tzinfo=timezone(timedelta(hours=-5)))
     row = Row(local, local, local, "capf", "m", 1, None, "e", "t", None, None, None, "")
-    time = back(Timeline("SEP1", "b", -18000, [], [row])).rows[0].time
+    time = back(Timeline("SEP1", "b", EASTERN, [], [row])).rows[0].time
     assert time == local
     assert time is not None
     assert time.tzinfo is UTC
@@ -165,7 +190,8 @@ def test_records_of_enrollments_are_left_out() -> None:
 
 def test_numbers_out_of_a_data_frame_are_taken() -> None:
     row = Row(None, None, None, "capf", "m", np.int64(7), None, "e", "t", None, None, None, "")  # type: ignore[arg-type]
-    assert back(Timeline("SEP1", "b", np.int64(-18000), [], [row])).rows[0].line == 7  # type: ignore[arg-type]
+    zone = Zone("UTC-05:00", (np.int64(-18_000_000),))  # type: ignore[arg-type]
+    assert back(Timeline("SEP1", "b", zone, [], [row])) == Timeline("SEP1", "b", EASTERN, [], [row])
 
 
 @pytest.mark.parametrize("data", [b"", b"a", b"debug " * 1000, bytes(range(256))])

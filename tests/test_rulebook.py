@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from capflog.rulebook import GIVEN, Rule, Rulebook, RuleError, builtin, known_kinds, load, read_rule
+from capflog.clock_facts import words_of
+from capflog.model import Clock
+from capflog.rulebook import (
+    GIVEN,
+    GIVEN_OF_CLOCKS,
+    Rule,
+    Rulebook,
+    RuleError,
+    builtin,
+    known_kinds,
+    load,
+    read_rule,
+)
 from capflog.rulecases import run_case, run_cases
 
 if TYPE_CHECKING:
@@ -87,11 +99,24 @@ def test_a_rule_is_read_as_it_is_written() -> None:
     assert [(case.name, case.speaks, case.logs) for case in rule.cases] == [("one", True, {"nginx1.txt": LINE})]
 
 
+def test_higher_severities_are_read_the_highest_first() -> None:
+    raised = {"warning": " curl.failed\n with code = 6 ", "error": "curl.failed with code = 7"}
+    rule = read(written(severity="info", when="curl.failed", raised=raised))
+    assert [(one.severity, one.when) for one in rule.raised] == [
+        ("error", "curl.failed with code = 7"),
+        ("warning", "curl.failed\n with code = 6"),
+    ]
+    assert rule.raised[0].condition.match([{"kind": "curl.failed", "at": None, "code": 7}])
+    assert rule.every_condition == [rule.condition, *(one.condition for one in rule.raised)]
+    assert read(written(severity="warning", raised={})).raised == []
+
+
 def test_what_may_be_left_out() -> None:
     rule = read(written())
     assert rule.likely is None
     assert rule.likely_condition is None
     assert (rule.alternatives, rule.supersedes, rule.show, rule.read, rule.cases) == ([], [], [], {}, [])
+    assert rule.raised == []
     assert rule.last_resort is False
 
 
@@ -151,7 +176,7 @@ WRONG: list[tuple[str, str]] = [
     (written(read={"host": {"pattern": "x", "else": "y"}}), "a-rule.yaml: read.host: the pattern needs a group"),
     (
         written(cases=[{"name": "x", "logs": {}}]),
-        "a-rule.yaml: a case has 'name', 'speaks' (true or false) and 'logs' (text by file name)",
+        "a-rule.yaml: a case has 'name', 'speaks' (true or false) and 'logs' (text by file name), maybe 'severity'",
     ),
     (
         written(cases=["x"]),
@@ -169,6 +194,44 @@ WRONG: list[tuple[str, str]] = [
         written(cases=[{"name": "x", "speaks": True, "logs": {"a": 5}}]),
         "a-rule.yaml: the logs of case 'x' must be texts by file name",
     ),
+    (
+        written(cases=[{"name": "x", "speaks": True, "severity": "fatal", "logs": {"a": "b"}}]),
+        "a-rule.yaml: 'severity' of case 'x' must be one of error, warning, info, where it speaks",
+    ),
+    (
+        written(cases=[{"name": "x", "speaks": False, "severity": "info", "logs": {"a": "b"}}]),
+        "a-rule.yaml: 'severity' of case 'x' must be one of error, warning, info, where it speaks",
+    ),
+    (written(severity="info", raised=["x"]), "a-rule.yaml, line 15: 'raised' must be a mapping"),
+    (
+        written(severity="warning", raised={"error": "curl.failed", "warning": "curl.failed"}),
+        "a-rule.yaml, line 17, column 3: 'raised': 'warning' is no severity above warning (error)",
+    ),
+    (
+        written(raised={"fatal": "curl.failed"}),
+        "a-rule.yaml, line 16, column 3: 'raised': 'fatal' is no severity above error (there is none)",
+    ),
+    (
+        written(severity="info", raised={"error": 5}),
+        "a-rule.yaml, line 16, column 3: 'raised': 'error' must be a condition",
+    ),
+    (
+        written(severity="info", raised={"error": " "}),
+        "a-rule.yaml, line 16, column 3: 'raised': 'error' must be a condition",
+    ),
+    (
+        written(severity="info", raised={"warning": "curl.failed", "error": "curl.failed with cod = 6"}),
+        "a-rule.yaml, line 17, column 27: 'raised.error': events have no field 'cod' (did you mean 'code'?)",
+    ),
+    (
+        written(severity="info", raised={"error": "clock with offset > 60"}),
+        "a-rule.yaml: some of its conditions ask of a 'clock', others do not",
+    ),
+    (
+        written(when="clock", likely="curl.failed"),
+        "a-rule.yaml: some of its conditions ask of a 'clock', others do not",
+    ),
+    (written(explanation="{offset}"), "a-rule.yaml: the text names '{offset}', which 'read' does not give"),
     (
         written(when="curl.failed and"),
         "a-rule.yaml, line 7, column 22: 'when': expected an event",
@@ -204,6 +267,10 @@ def test_a_fault_in_a_condition_is_placed_in_the_file(condition: str, row: int, 
     head = "# a comment\nid: a-rule\n"
     rest = written(when=None, id=None)
     assert refused(head + condition + rest).startswith(f"a-rule.yaml, line {row}, column {column}: 'when': ")
+    nested = "".join(f"  {line}\n" for line in condition.replace("when:", "error:").splitlines())
+    text = f"{head}raised:\n{nested}{written(id=None, severity='info')}"
+    assert refused(text).startswith(f"a-rule.yaml, line {row + 1}, column ")
+    assert ": 'raised.error': " in refused(text)
 
 
 def test_keys_that_come_by_a_merge_are_placed_somewhere() -> None:
@@ -300,6 +367,20 @@ def test_a_case_on_which_the_rule_must_not_speak(tmp_path: Path) -> None:
     assert wrongs(tmp_path, speaks=False, logs={"nginx1.txt": LINE}) == ["should be silent; what spoke: a-rule"]
 
 
+def test_a_case_whose_finding_is_of_another_severity(tmp_path: Path) -> None:
+    cases = [
+        {"name": severity, "speaks": True, "severity": severity, "logs": {"nginx1.txt": LINE}}
+        for severity in ("error", "warning", "info")
+    ]
+    raised = {"warning": "curl.failed with code = 6", "error": "curl.failed with code = 7"}
+    book = loaded(tmp_path, a_rule=written(severity="info", raised=raised, cases=cases))
+    assert [outcome.wrong for outcome in run_cases(book)] == [
+        "should be of severity error, is warning",
+        "",
+        "should be of severity info, is warning",
+    ]
+
+
 def test_a_case_with_a_line_that_no_log_has(tmp_path: Path) -> None:
     logs = {"nginx1.txt": LINE, "notes.txt": "hello\n"}
     assert wrongs(tmp_path, speaks=True, logs=logs) == ["not understood as a log: notes.txt"]
@@ -383,8 +464,9 @@ def test_a_shipped_rule_says_what_to_do_and_where_it_stands(rule: Rule) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_a_shipped_rule_names_in_its_text_what_it_reads_and_reads_what_it_names(rule: Rule) -> None:
     said = " ".join((rule.explanation, *rule.remedy, *rule.verify))
+    given = {*GIVEN, *(GIVEN_OF_CLOCKS if rule.condition.of_clocks else ())}
     # curl's own %{time_total} is no name of ours.
-    assert set(re.findall(r"(?<!%)\{(\w+)\}", said)) - set(GIVEN) == set(rule.read)
+    assert set(re.findall(r"(?<!%)\{(\w+)\}", said)) - given == set(rule.read)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -418,3 +500,15 @@ def test_a_name_in_the_text_that_nothing_gives_is_an_error() -> None:
     with pytest.raises(RuleError, match=r"'\{nobody\}'"):
         read_rule(text, "a-rule.yaml", kinds)
     read_rule(text.replace("{nobody}", "somebody"), "a-rule.yaml", kinds)
+
+
+def test_the_text_of_a_rule_about_clocks_may_name_what_is_known_of_one() -> None:
+    said = " ".join(f"{{{name}}}" for name in GIVEN_OF_CLOCKS)
+    assert read(written(when="clock", explanation=said)).explanation == said
+    with pytest.raises(RuleError, match=r"'\{whose\}'"):
+        read(written(remedy=["{whose}"]))
+
+
+def test_the_words_for_a_clock_are_those_that_a_text_may_name() -> None:
+    clock = Clock("iis", [], 0, None, None, "none", assumed=False, basis="")
+    assert tuple(words_of(clock)) == GIVEN_OF_CLOCKS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from capflog.rulebook import Case, Rule
 
 BOOK = builtin()
-SILENT, SPEAKING = (
+SILENT, SPEAKING, OF_CLOCKS = (
     [
         pytest.param(rule, case, id=f"{rule.id}-{case.name}")
         for rule in BOOK.rules.values()
         for case in rule.cases
-        if case.speaks == speaks
+        if case.speaks == speaks and speaks * rule.condition.of_clocks == of_clocks
     ]
-    for speaks in (False, True)
+    for speaks, of_clocks in ((False, False), (True, False), (True, True))
 )
 
 
@@ -62,6 +63,19 @@ def test_a_rule_speaks_where_its_case_says_so_and_not_without_its_proof(rule: Ru
     except BundleError:
         spoke = set()
     assert rule.id not in spoke
+
+
+@pytest.mark.parametrize(("rule", "case"), OF_CLOCKS)
+def test_a_rule_about_clocks_speaks_where_its_case_says_so_and_not_without_a_clock(rule: Rule, case: Case) -> None:
+    assert run_case(rule, case, BOOK).wrong == ""
+    (finding,) = (f for f in report_of(case.logs).findings if f.rule == rule.id)
+    assert finding.evidence_total == len(finding.evidence) > 0
+    for e in finding.evidence:
+        assert case.logs[e.member].splitlines()[e.line - 1] == e.text
+    assert (finding.devices, finding.scope, finding.resolved) == ([], "service", False)
+    assert not re.search(r"(?<!%)\{\w+\}", " ".join((finding.explanation, *finding.remedy, *finding.verify)))
+    left = {name: text for name, text in case.logs.items() if not name.startswith("u_ex")}
+    assert rule.id not in {f.rule for f in report_of(left).findings}
 
 
 # ---- what libcurl says ---------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ import capflog
 from capflog import store as store_module
 from capflog.model import Enrollment, Row, Timeline
 from capflog.store import KEPT_RUNS, Store, StoreProblem, default_path
+from capflog.zones import named
 from tests.test_packing import texts, timelines
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 POSIX = os.name == "posix"
 posix_only = pytest.mark.skipif(not POSIX, reason="file modes and signals as POSIX has them")
 
+ZONE = named("America/New_York")
 START = datetime(2024, 5, 6, 14, 5, 4, 628000, tzinfo=UTC)
 STEPS = (
     ("capf.mode", None, "CA Mode is OnlineCA, Initiating Automatic Certificate Enrollment"),
@@ -56,7 +58,7 @@ def timeline_of(device: str, bundle: str = "bundle.zip", attempts: int = 2) -> T
             Enrollment(name, device, start, end, "failed", "call", None, "EST_ERR_SSL_READ", 35, [], ["ces-no-answer"])
         )
     gone = "nothing in the bundle says why CES did not answer"
-    return Timeline(device, bundle, -18000, enrollments, rows, {"ces-no-answer": "CES did not answer"}, [gone])
+    return Timeline(device, bundle, ZONE, enrollments, rows, {"ces-no-answer": "CES did not answer"}, [gone])
 
 
 DEVICES = [f"SEP0011223344{i:02X}" for i in range(6)]

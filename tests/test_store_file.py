@@ -385,7 +385,9 @@ def test_the_log_and_journal_of_a_damaged_store_go_with_it(file: Path) -> None:
 # Other versions
 
 
-@pytest.mark.parametrize(("version", "age"), [(0, "an older"), (store_file.SCHEMA + 1, "a newer"), (-1, "an older")])
+@pytest.mark.parametrize(
+    ("version", "age"), [(0, "an older"), (2, "an older"), (store_file.SCHEMA + 1, "a newer"), (-1, "an older")]
+)
 def test_a_store_of_another_version_is_made_anew(file: Path, version: int, age: str) -> None:
     fill(file)
     with closing(sqlite3.connect(file)) as db:
@@ -418,7 +420,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for turn in range(3):
     with Store.open(Path(sys.argv[1]), create=True) as store:
-        found = [Timeline(f"SEP{i}", sys.argv[2], 0, [], []) for i in range(30)]
+        found = [Timeline(f"SEP{i}", sys.argv[2], None, [], []) for i in range(30)]
         run = store.save("{}", f"{sys.argv[2]}-{turn}", found)
         found = store.timeline(run, "SEP7")
         assert found is None or found.bundle == sys.argv[2]
@@ -530,7 +532,7 @@ def connect(*arguments, **more):
 store_file.sqlite3.connect = connect
 with Store.open(Path(sys.argv[1]), create=True) as store:
     for turn in range(3):
-        store.save("{}" * 5000, f"{turn}.zip", [Timeline(f"SEP{i}", f"{turn}", 0, [], []) for i in range(30)])
+        store.save("{}" * 5000, f"{turn}.zip", [Timeline(f"SEP{i}", f"{turn}", None, [], []) for i in range(30)])
 print("lived")
 """
 

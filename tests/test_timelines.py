@@ -181,7 +181,8 @@ def test_a_timeline_holds_all_lines_of_its_enrollments() -> None:
     assert [e.id for e in timeline.enrollments] == [enrollment.id]
     assert timeline.enrollments[0].records == []
     assert enrollment.records
-    assert timeline.utc_offset_seconds == EASTERN / timedelta(seconds=1)
+    assert timeline.zone is not None
+    assert {timedelta(milliseconds=offset) for offset in timeline.zone.offsets} == {EASTERN}
 
 
 @pytest.mark.parametrize("device", [PHONE, OTHER, QUIET, "e0001"])
@@ -260,7 +261,7 @@ def test_an_enrollment_without_a_device_is_asked_for_by_its_id() -> None:
 def test_a_timeline_says_what_the_bundle_lacks() -> None:
     (timeline,) = timelines(analyzed(held("capf1.txt", tries(PHONE, at("14:00:00"), NOT_ALLOWED))))
     assert len(timeline.lacking) == 3
-    assert timeline.utc_offset_seconds is None
+    assert timeline.zone is None
     assert shown(PHONE).lacking == [gap.message for gap in lab().report.gaps]
 
 

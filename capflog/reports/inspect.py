@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capflog.reports.layout import Column, Page, Zone, node_zone, of_node, some, source_name, zone_assumed
+from capflog.reports.layout import (
+    Column,
+    Page,
+    Times,
+    of_node,
+    some,
+    source_name,
+    unaligned,
+    zone_assumed,
+)
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from capflog.model import Member, Report
+    from capflog.zones import Zone
 
 #: From this width on first and last time have columns of their own.
 WIDE = 120
@@ -20,28 +30,37 @@ LINES_SHOWN = 3
 _STATUS = {"parsed": "green", "partial": "bold yellow", "skipped": "dim", "unreadable": "bold red"}
 
 
-def render(report: Report, *, width: int, color: bool, unicode: bool) -> str:
-    """Set the members as text; ``width``, ``color`` and ``unicode`` as in :func:`capflog.reports.terminal.render`.
-
-    Times are in the node's zone where the report's clocks know it, else as the node stamped them; without it, UTC.
-    """
+def render(
+    report: Report, *, width: int, color: bool, unicode: bool, zone: Zone | None, display: Zone | None = None
+) -> str:
+    """Set the members as text; all that says how is as in :func:`capflog.reports.terminal.render`."""
     page = Page(width, color=color, unicode=unicode)
-    zone = Zone(node_zone(report.clocks), zone_assumed(report.clocks), of_node(report.clocks))
+    ends = [time for m in report.members for time in (m.first, m.last) if time is not None]
+    times = Times(
+        zone,
+        display,
+        assumed=zone_assumed(report.clocks),
+        node=of_node(report.clocks),
+        first=min(ends, default=None),
+        last=max(ends, default=None),
+    )
     known = sum(1 for m in report.members if m.source is not None)
     read = f": {some(len(report.members), 'member')}, {known:,} read as logs"
     page.add(page.join(page.log(report.bundle, "bold"), page.say(read)))
     if not report.members:
         return page.text()
-    if any(m.first or m.last for m in report.members):
-        page.add(page.say(f"Times are {zone.whose}"))
+    if ends:
+        page.add(page.say(f"Times are {times.whose}"))
+        unaligned(page, (c.source for c in report.clocks), aligned=report.aligned)
     page.blank()
-    _table(page, report, zone)
+    _table(page, report, times)
     _unknown(page, report)
     return page.text()
 
 
-def _table(page: Page, report: Report, zone: Zone) -> None:
+def _table(page: Page, report: Report, times: Times) -> None:
     wide = page.width >= WIDE
+    first, below = times.column("first", (time for m in report.members for time in (m.first, m.last)))
     columns = [
         Column("member", yields=True, least=24),
         Column("log"),
@@ -49,15 +68,15 @@ def _table(page: Page, report: Report, zone: Zone) -> None:
         Column("lines", right=True),
         Column("events", right=True),
         Column("unknown", right=True),
-        *([Column("first"), Column("last")] if wide else []),
+        *([Column(first), Column(first.replace("first", "last", 1))] if wide else []),
     ]
-    rows = [_cells(page, member, zone, wide=wide) for member in report.members]
+    rows = [_cells(page, member, below if wide else None) for member in report.members]
     widths = page.widths(columns, rows)
     page.titles(columns, widths)
     right = frozenset(i for i, c in enumerate(columns) if c.right)
     for member, cells in zip(report.members, rows, strict=True):
         page.row(cells, widths, right=right)
-        span = "" if wide else zone.span(member.first, member.last)
+        span = "" if wide else times.span(member.first, member.last)
         if span:
             page.add(page.say(span), indent=4)
         if member.reason:
@@ -66,7 +85,8 @@ def _table(page: Page, report: Report, zone: Zone) -> None:
             page.add(page.log(member.why, "dim"), indent=4)
 
 
-def _cells(page: Page, member: Member, zone: Zone, *, wide: bool) -> list[Text]:
+def _cells(page: Page, member: Member, times: Times | None) -> list[Text]:
+    """Set the cells of a member, with ``times`` those of its first and last time too."""
     cells = [
         page.log(member.member, "bold"),
         page.say("-") if member.source is None else page.log(source_name(member.source)),
@@ -75,8 +95,8 @@ def _cells(page: Page, member: Member, zone: Zone, *, wide: bool) -> list[Text]:
         page.say(f"{member.events:,}"),
         page.say("-" if member.source is None else f"{member.unparsed:,}", "yellow" if member.unparsed else ""),
     ]
-    if wide:
-        cells += [page.say(zone.stamp(time) if time else "-") for time in (member.first, member.last)]
+    if times is not None:
+        cells += [page.say(times.stamp(time) if time else "-") for time in (member.first, member.last)]
     return cells
 
 

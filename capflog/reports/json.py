@@ -1,8 +1,8 @@
 """The JSON report: ``report.schema.json`` to the letter, and beside it what else the analysis knows.
 
-Beyond the contract stand: ``starts`` and ``unattributed``; a member's ``why`` and ``unknown``; an enrollment's
-``missing``; a record's ``text``, ``level``, ``step`` and ``fault``; a finding's ``evidence_total`` and its evidence's
-``source``.
+Beyond the contract stand: ``starts``, ``unattributed`` and ``aligned``; a member's ``why`` and ``unknown``; a clock's
+``whose``, ``zone``, ``zone_error_seconds``, ``steps`` and ``drift_ppm``; an enrollment's ``missing``; a record's
+``text``, ``level``, ``step`` and ``fault``; a finding's ``evidence_total`` and its evidence's ``source``.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def _document(report: Report, enrollments: list[dict[str, Any]]) -> dict[str, An
         "starts": [_start(start) for start in report.starts],
         "enrollments": enrollments,
         "unattributed": report.unattributed,
+        "aligned": report.aligned,
     }
 
 
@@ -176,6 +177,14 @@ def _clock(clock: Clock) -> dict[str, Any]:
         "quality": clock.quality,
         "assumed": clock.assumed,
         "basis": clock.basis,
+        "whose": clock.whose,
+        "zone": None if clock.zone is None else clock.zone.name,
+        "zone_error_seconds": clock.zone_error_seconds,
+        "steps": [
+            {"time": _time(step.time), "before": _number(step.before), "after": _number(step.after)}
+            for step in clock.steps
+        ],
+        "drift_ppm": _number(clock.drift_ppm),
     }
 
 

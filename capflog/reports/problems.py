@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from capflog.reports.layout import PROSE, Page, Zone, short_names, some
+from capflog.reports.layout import PROSE, Page, Times, short_names, some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ def _letter(place: int) -> str:
     return chr(ord("a") + place % 26)
 
 
-def show(page: Page, number: int, problem: Problem, zone: Zone, titles: dict[str, str]) -> None:
+def show(page: Page, number: int, problem: Problem, times: Times, titles: dict[str, str]) -> None:
     """Set one problem; ``titles`` has the titles of all rules that spoke, by their ids."""
     head = problem[0]
     mark = page.say(f"{number}".ljust(_INDENT), "bold")
@@ -80,9 +80,9 @@ def show(page: Page, number: int, problem: Problem, zone: Zone, titles: dict[str
     if len(problem) == 1:
         page.add(page.say(head.title, SEVERITY_STYLES[head.severity]), first=mark, hang=_INDENT)
         page.add(_kind(page, head), indent=_INDENT)
-        _where(page, problem, zone)
+        _where(page, problem, times)
         _why(page, head)
-        _prove(page, problem, zone)
+        _prove(page, problem, times)
         _what(page, head, titles, known=set())
         return
     page.add(
@@ -98,8 +98,8 @@ def show(page: Page, number: int, problem: Problem, zone: Zone, titles: dict[str
     for letter, finding in zip(letters, problem, strict=True):
         page.add(page.say(finding.title, "bold"), first=page.say(letter, "bold"), indent=_INDENT, hang=4)
         page.add(_kind(page, finding), indent=_INDENT + 4)
-    _where(page, problem, zone)
-    _prove(page, problem, zone)
+    _where(page, problem, times)
+    _prove(page, problem, times)
     for letter, finding in zip(letters, problem, strict=True):
         page.blank()
         page.add(
@@ -120,7 +120,7 @@ def _label(page: Page, word: str) -> Text:
     return page.say(word.ljust(_LABEL), "bold")
 
 
-def _where(page: Page, problem: Problem, zone: Zone) -> None:
+def _where(page: Page, problem: Problem, shown: Times) -> None:
     """Whom it hits, and when."""
     devices = list(dict.fromkeys(d for f in problem for d in f.devices))
     whom: list[Text] = []
@@ -140,7 +140,7 @@ def _where(page: Page, problem: Problem, zone: Zone) -> None:
     first = min((f.first for f in problem if f.first), default=None)
     last = max((f.last for f in problem if f.last), default=None)
     times = max(f.occurrences for f in problem)
-    when = [zone.span(first, last) or "at an unknown time", "once" if times == 1 else f"{times:,} times"]
+    when = [shown.span(first, last) or "at an unknown time", "once" if times == 1 else f"{times:,} times"]
     if problem[0].severity != "info":
         gone = all(f.resolved for f in problem)
         if gone:
@@ -157,7 +157,7 @@ _HEAD = re.compile(r"^(?:nginx: \[\w+\] |\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] 
 _ALSO = 3
 
 
-def _prove(page: Page, problem: Problem, zone: Zone) -> None:
+def _prove(page: Page, problem: Problem, times: Times) -> None:
     """The lines that prove it, in full; a member is named in full once, then by its file."""
     every = max((f.evidence for f in problem), key=len)
     said: dict[str, list[Evidence]] = {}
@@ -172,7 +172,7 @@ def _prove(page: Page, problem: Problem, zone: Zone) -> None:
         named.add(line.member)
         place = page.log(f"{name}:{line.line}", "cyan")
         if line.time is not None:
-            place = page.join(place, page.say("  " + zone.stamp(line.time, exact=line.source == "capf")))
+            place = page.join(place, page.say("  " + times.told(line.time, exact=line.source == "capf")))
         page.add(place, first=label, indent=_INDENT, hang=_LABEL)
         page.add(page.log(line.text), indent=_INDENT + _LABEL + 2)
         if others:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import TYPE_CHECKING
@@ -12,14 +13,17 @@ from capflog.reports.layout import (
     PROSE,
     Column,
     Page,
-    Zone,
+    Times,
     joined,
+    of_ca,
     of_node,
-    seconds,
+    offset_name,
     short_names,
     some,
     source_name,
+    unaligned,
     zone_assumed,
+    zone_words,
 )
 
 if TYPE_CHECKING:
@@ -30,38 +34,55 @@ if TYPE_CHECKING:
 
     from capflog.model import Clock, Enrollment, Member, Report, ServiceStart
     from capflog.reports.problems import Problem
+    from capflog.zones import Zone
 
 #: Rows of the table of devices, and of the list of members.
 DEVICES_SHOWN = 30
 MEMBERS_SHOWN = 12
 
+#: Jumps of a clock that are shown; a drift below this many millionths is no more than any clock's. (ppm)
+STEPS_SHOWN = 4
+DRIFT_SAID = 5.0
+
 _VERDICTS = {"failing": "bold red", "degraded": "bold yellow", "healthy": "bold green", "inconclusive": "bold magenta"}
 _OUTCOMES = {"failed": "red", "incomplete": "yellow", "issued": "green"}
 _LABEL = 9
 
+#: A clock's name that is longer stands on a line of its own.
+_NAME = 18
 
-def render(report: Report, *, width: int, color: bool, unicode: bool, zone_offset: int | None) -> str:
+
+def render(
+    report: Report, *, width: int, color: bool, unicode: bool, zone: Zone | None, display: Zone | None = None
+) -> str:
     """Set the report as text.
 
-    ``width`` is in cells; no line is wider (a page has at least :data:`capflog.reports.layout.NARROWEST`).
-    ``zone_offset`` is the zone in which times are shown: local minus UTC in seconds; None: the node's zone is not
-    known, its times stand as it stamped them. Without ``color`` the text has no escape sequence, without ``unicode``
-    no character beyond ASCII.
+    ``width`` is in cells; no line is wider (a page has at least :data:`capflog.reports.layout.NARROWEST`). ``zone``:
+    the node's, in which times are shown; None: not known, its times stand as it stamped them. ``display``: another
+    zone to show them in. Without ``color`` the text has no escape sequence, without ``unicode`` no character beyond
+    ASCII.
     """
     page = Page(width, color=color, unicode=unicode)
-    zone = Zone(zone_offset, zone_assumed(report.clocks), of_node(report.clocks))
+    times = Times(
+        zone,
+        display,
+        assumed=zone_assumed(report.clocks),
+        node=of_node(report.clocks),
+        first=min((m.first for m in report.members if m.first), default=None),
+        last=max((m.last for m in report.members if m.last), default=None),
+    )
     found = problems.by_severity(problems.problems(report.findings))
-    _head(page, report, found, zone)
-    _causes(page, report, found, zone)
-    _devices(page, report, found, zone)
-    _starts(page, report.starts, zone)
-    _clocks(page, report.clocks)
+    _head(page, report, found, times)
+    _causes(page, report, found, times)
+    _devices(page, report, found, times)
+    _starts(page, report.starts, times)
+    _clocks(page, report, times)
     _lacking(page, report)
     _members(page, report.members)
     return page.text()
 
 
-def _head(page: Page, report: Report, found: list[Problem], zone: Zone) -> None:
+def _head(page: Page, report: Report, found: list[Problem], times: Times) -> None:
     verdict = page.say(f"{report.verdict.upper()}  ", _VERDICTS[report.verdict])
     hang = verdict.cell_len
     for line in _verdict(report, found):
@@ -77,12 +98,10 @@ def _head(page: Page, report: Report, found: list[Problem], zone: Zone) -> None:
     bundle = page.join(page.log(report.bundle), page.say(f"{read} of {joined(sources)}" if sources else read))
     page.add(bundle, first=_label(page, "Read"), hang=_LABEL)
 
-    span = zone.span(
-        min((m.first for m in report.members if m.first), default=None),
-        max((m.last for m in report.members if m.last), default=None),
-    )
+    span = times.span(times.first, times.last, bare=True)
     if span:
-        page.add(page.say(f"{span}; times are {zone.whose}"), first=_label(page, "Time"), hang=_LABEL)
+        page.add(page.say(f"{span}; times are {times.whose}"), first=_label(page, "Time"), hang=_LABEL)
+        unaligned(page, (c.source for c in report.clocks), aligned=report.aligned, hang=_LABEL)
 
     counts = [f"{report.count(o):,} {o}" for o in ("issued", "failed", "incomplete") if report.count(o)]
     told = f"{some(len(report.devices), 'device')}, {some(len(report.enrollments), 'enrollment')}"
@@ -143,7 +162,7 @@ def _label(page: Page, word: str) -> Text:
     return page.say(word.ljust(_LABEL), "bold")
 
 
-def _causes(page: Page, report: Report, found: list[Problem], zone: Zone) -> None:
+def _causes(page: Page, report: Report, found: list[Problem], times: Times) -> None:
     titles = {f.rule: f.title for f in report.findings}
     headings = {"error": "Causes", "warning": "Warnings", "info": "Notes"}
     before = ""
@@ -151,7 +170,7 @@ def _causes(page: Page, report: Report, found: list[Problem], zone: Zone) -> Non
         if problem[0].severity != before:
             before = problem[0].severity
             page.heading(headings[before])
-        problems.show(page, number, problem, zone, titles)
+        problems.show(page, number, problem, times, titles)
 
 
 @dataclass(slots=True)
@@ -178,7 +197,7 @@ def _attempts(report: Report) -> dict[str | None, _Attempts]:
     return found
 
 
-def _devices(page: Page, report: Report, found: list[Problem], zone: Zone) -> None:
+def _devices(page: Page, report: Report, found: list[Problem], times: Times) -> None:
     """The devices, those whose last enrollment failed first, then the latest first."""
     attempts = _attempts(report)
     if not attempts:
@@ -191,14 +210,15 @@ def _devices(page: Page, report: Report, found: list[Problem], zone: Zone) -> No
         return order.index(its.last.outcome), -since, device is None, device or ""
 
     ranked = nsmallest(DEVICES_SHOWN, attempts, key=rank)
-    times = [its.time for its in attempts.values() if its.time is not None]
-    days = {zone.date(time) for time in (min(times), max(times))} if times else set()
+    ends = [its.time for its in attempts.values() if its.time is not None]
+    days = {times.date(time) for time in (min(ends), max(ends))} if ends else set()
+    title, below = times.column("at", (attempts[device].time for device in ranked))
     page.heading("Devices")
     rows: list[list[Text]] = []
     for device in ranked:
         last, time = attempts[device].last, attempts[device].time
         error = last.est_error if last.outcome != "issued" else None
-        shown = "" if time is None else zone.clock(time) if len(days) == 1 else zone.stamp(time)
+        shown = "" if time is None else below.clock(time) if len(days) == 1 else below.stamp(time)
         rows.append(
             [
                 page.say("(no name)", "dim") if device is None else page.log(device),
@@ -213,7 +233,7 @@ def _devices(page: Page, report: Report, found: list[Problem], zone: Zone) -> No
         Column("device", yields=True, least=15),
         Column("tries", right=True),
         Column("last one"),
-        Column("at", yields=True, least=10),
+        Column(title, yields=True, least=14 if below.each else 10, folds=True),
         Column("told to CAPF", yields=True, least=16),
         Column("cause", yields=True, least=14),
     ]
@@ -229,75 +249,162 @@ def _devices(page: Page, report: Report, found: list[Problem], zone: Zone) -> No
         page.add(page.say(f"and {more:,} more: capflog analyze --format json"), indent=2)
 
 
-def _starts(page: Page, starts: Sequence[ServiceStart], zone: Zone) -> None:
+def _starts(page: Page, starts: Sequence[ServiceStart], times: Times) -> None:
     if not starts:
         return
     page.heading("Starts of CES")
+    title, below = times.column("at", (time for s in starts for time in (s.started, s.earliest, s.latest)))
     rows = []
     for start in starts:
         if start.started is not None:
-            time = zone.stamp(start.started)
+            time = below.stamp(start.started)
         elif start.earliest is not None and start.latest is not None:
-            time = "between " + zone.span(start.earliest, start.latest).replace(" to ", " and ")
+            time = "between " + below.span(start.earliest, start.latest, bare=True).replace(" to ", " and ")
         elif start.earliest is not None:
-            time = "after " + zone.stamp(start.earliest)
+            time = "after " + below.stamp(start.earliest)
         elif start.latest is not None:
-            time = "before " + zone.stamp(start.latest)
+            time = "before " + below.stamp(start.latest)
         else:
             time = "time not known"
         result, style = {True: ("ok", "green"), False: ("failed", "red"), None: ("not told", "yellow")}[start.ok]
         rows.append([page.say(time), page.say(result, style), page.log(" or ".join(start.causes))])
-    page.table([Column("at", yields=True, least=20), Column("result"), Column("cause", yields=True)], rows, indent=2)
+    columns = [Column(title, yields=True, least=20, folds=True), Column("result"), Column("cause", yields=True)]
+    page.table(columns, rows, indent=2)
 
 
-def _clocks(page: Page, clocks: Sequence[Clock]) -> None:
+def _clocks(page: Page, report: Report, times: Times) -> None:
+    clocks = report.clocks
     if not clocks:
         return
     page.heading("Clocks")
-    hang = max(len(source_name(c.source)) for c in clocks) + 2
     names = short_names(m for c in clocks for m in c.members)
-    twice = {c.source for c in clocks if sum(1 for other in clocks if other.source == c.source) > 1}
-    for clock in clocks:
-        parts = [page.say(_told(clock))]
-        if clock.basis:
-            parts.append(page.say(("; ASSUMED, not told by the logs: " if clock.assumed else "; ") + clock.basis))
-        elif clock.assumed:
-            parts.append(page.say("; ASSUMED, not told by the logs"))
-        if clock.source in twice and clock.members:
+    alike = Counter((c.source, c.whose) for c in clocks)
+    gap = page.say("  ")
+    several = len({c.whose for c in clocks if not of_ca(c.source)}) > 1
+    firsts = [
+        page.join(page.say(source_name(c.source), "bold"), page.log(f" {c.whose}" if c.whose else "", "bold"), gap)
+        for c in clocks
+    ]
+    hang = min(max(first.cell_len for first in firsts), _NAME)
+    for clock, first in zip(clocks, firsts, strict=True):
+        body = _clock(page, clock, _its_zone(clock, report), times, several=several)
+        if alike[clock.source, clock.whose] > 1 and clock.members:
             more = len(clock.members) - 3
-            parts.append(page.say(" ("))
-            parts.append(page.log(", ".join(names[m] for m in clock.members[:3])))
-            parts.append(page.say(f" and {more:,} more)" if more > 0 else ")"))
-        first = page.say(source_name(clock.source), "bold")
-        page.add(page.join(*parts), first=first, indent=2, hang=hang, width=PROSE)
+            body.append_text(page.say(" ("))
+            body.append_text(page.log(", ".join(names[m] for m in clock.members[:3])))
+            body.append_text(page.say(f" and {more:,} more)" if more > 0 else ")"))
+        page.add(body, first=first, indent=2, hang=hang, width=PROSE)
 
 
-def _told(clock: Clock) -> str:
-    if clock.quality == "none" and clock.offset_seconds is None and clock.utc_offset_seconds is None:
-        return "no time known"
-    zone = "zone not known" if clock.utc_offset_seconds is None else Zone(clock.utc_offset_seconds).name
-    return f"{_difference(clock)}; {zone}"
-
-
-def _difference(clock: Clock) -> str:
-    if clock.quality == "reference":
-        return "the reference: the CUCM node's clock"
-    if clock.quality == "conflict":
-        return "its difference to the CUCM node's clock is not known: its requests contradict each other"
-    if clock.offset_seconds is None:
-        return "its difference to the CUCM node's clock is not known"
-    offset, bound = clock.offset_seconds, clock.uncertainty_seconds
-    exact = "" if bound is None else f" (±{_short(bound)})"
-    if bound is not None and abs(offset) <= bound:
-        told = f"in step with the CUCM node{exact}"
+def _its_zone(clock: Clock, report: Report) -> str:
+    """Name the zone of a clock's stamps; "" where it is UTC, as IIS always writes."""
+    if clock.zone is not None:
+        own = set(clock.members)
+        members = [m for m in report.members if m.member in own]
+        first = min((m.first for m in members if m.first), default=None)
+        last = max((m.last for m in members if m.last), default=None)
+        named = zone_words(clock.zone, first, last)
+        if first is None and last is None and not clock.zone.constant and clock.utc_offset_seconds is not None:
+            named += f", {offset_name(clock.utc_offset_seconds)}"
+    elif clock.utc_offset_seconds is None:
+        return "zone not known"
     else:
-        told = f"{_short(offset)} {'behind' if offset < 0 else 'ahead of'} the CUCM node{exact}"
+        named = offset_name(clock.utc_offset_seconds)
+    return "" if named == "UTC" and of_ca(clock.source) else named
+
+
+def _clock(page: Page, clock: Clock, zone: str, times: Times, *, several: bool) -> Text:
+    """Say all of a clock. ``several``: there are clocks of more than one node; then "the CUCM node" would be which?"""
+    if clock.quality == "none" and clock.offset_seconds is None and clock.utc_offset_seconds is None:
+        told = ["no time known"]
+    else:
+        told = [_difference(clock, several=several), _drift(clock), _steps(clock, times), zone]
+    body = page.say("; ".join(part for part in told if part))
+    if clock.assumed:
+        body.append_text(page.say("; "))
+        body.append_text(page.say("ASSUMED", "bold yellow"))
+        body.append_text(page.say(", not told by the logs" + (": " if clock.basis else "")))
+        body.append_text(page.say(clock.basis))
+    elif clock.basis:
+        bracketed = clock.quality == "reference"
+        body.append_text(page.say(" (" if bracketed else ": " if _told_by_basis(clock) else "; "))
+        body.append_text(page.say(clock.basis))
+        body.append_text(page.say(")" if bracketed else ""))
+    return body
+
+
+def _told_by_basis(clock: Clock) -> bool:
+    """Its difference has no number: the basis says which side is bounded."""
+    return clock.quality == "one-sided" and clock.offset_seconds is None
+
+
+def _difference(clock: Clock, *, several: bool) -> str:
+    if clock.quality == "reference":
+        return f"the reference: {'this' if several else 'the'} CUCM node's clock"
+    to = "the reference" if several else "the CUCM node"
+    if clock.quality == "conflict":
+        return f"its difference to {to}'s clock is not known: its requests contradict each other"
+    if _told_by_basis(clock):
+        return f"its difference to {to}'s clock is bounded on one side only"
+    if clock.offset_seconds is None:
+        return f"its difference to {to}'s clock is not known"
+    offset, bound = clock.offset_seconds, clock.uncertainty_seconds
     hedge = {"weak": ", on few requests", "one-sided": ", bounded on one side only", "none": ", not measured"}
-    return told + hedge.get(clock.quality, "")
+    exact = ("" if bound is None else f" (±{_amount(bound)})") + hedge.get(clock.quality, "")
+    if clock.zone_error_seconds:
+        zone = f"{_side(clock.zone_error_seconds)} {to}: a zone that is set wrong on one of the two, not a clock"
+        rest = offset - clock.zone_error_seconds
+        return f"{zone} that runs wrong; besides {'in step' if _in_step(rest, bound) else _ahead(rest)}{exact}"
+    if _in_step(offset, bound):
+        return f"in step with {to}{exact}"
+    return f"{_side(offset)} {to}{exact}"
 
 
-def _short(amount: float) -> str:
-    return f"{abs(amount):.1f} s" if abs(amount) < 60 else seconds(amount)
+def _drift(clock: Clock) -> str:
+    ppm = clock.drift_ppm
+    if ppm is None or abs(ppm) < DRIFT_SAID:
+        return ""
+    return f"{'gains' if ppm > 0 else 'loses'} {_amount(ppm * 0.0864)} a day ({abs(ppm):,.0f} ppm)"
+
+
+def _steps(clock: Clock, times: Times) -> str:
+    if not clock.steps:
+        return ""
+    count = len(clock.steps)
+    shown = [
+        f"{times.told(step.time)} from {_ahead(step.before)} to {_ahead(step.after)}"
+        for step in clock.steps[:STEPS_SHOWN]
+    ]
+    more = f" and {count - STEPS_SHOWN:,} more" if count > STEPS_SHOWN else ""
+    return f"was set {'once' if count == 1 else f'{count:,} times'}: {', '.join(shown)}{more}"
+
+
+def _side(offset: float) -> str:
+    return _ahead(offset) + (" of" if offset > 0 else "")
+
+
+def _in_step(offset: float, bound: float | None = None) -> bool:
+    """Tell whether an offset is no more than its bound, or than the digits that are shown."""
+    return abs(offset) < 0.05 or abs(offset) <= (bound or 0.0)
+
+
+def _ahead(offset: float) -> str:
+    """``3.2 s ahead``, ``1 h behind``, ``in step``."""
+    if _in_step(offset):
+        return "in step"
+    return f"{_amount(offset)} {'behind' if offset < 0 else 'ahead'}"
+
+
+def _amount(amount: float) -> str:
+    """Say an offset's size: ``1.3 s``, ``1 min 5 s``, ``1 h``, ``1 h 1 s``, ``3 d 11 h``."""
+    amount = abs(amount)
+    if round(amount, 1) < 60:
+        return f"{amount:.1f} s"
+    minutes, secs = divmod(round(amount), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24) if hours >= 48 else (0, hours)
+    parts = [(days, "d"), (hours, "h"), (0 if days else minutes, "min"), (0 if days else secs, "s")]
+    return " ".join(f"{count:,} {unit}" for count, unit in parts if count)
 
 
 def _lacking(page: Page, report: Report) -> None:
@@ -313,7 +420,7 @@ def _lacking(page: Page, report: Report) -> None:
 def _members(page: Page, members: Sequence[Member]) -> None:
     """The members that were not read to the last line, the damaged ones first."""
     order = {"unreadable": 0, "partial": 1, "parsed": 2, "skipped": 3}
-    marred = [m for m in members if m.status != "parsed" or m.unparsed]
+    marred = [m for m in members if (m.status != "parsed" and not m.taken) or m.unparsed]
     if not marred:
         return
     marred.sort(key=lambda m: order[m.status])

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from capflog.reports.layout import Page, Zone, seconds, short_names, some, source_name
+from capflog.reports.layout import Page, Times, of_ca, seconds, short_names, some, source_name, unaligned
 from capflog.steps import WORDS
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from capflog.model import Enrollment, Row, Timeline
+    from capflog.zones import Zone
 
 #: From this width on the place of a line has its own column; on a narrower page it stands behind the text.
 WIDE = 120
@@ -38,24 +39,31 @@ _LABEL = 10
 _LEAST_TEXT = 20
 
 
-def render(timeline: Timeline, *, width: int, color: bool, unicode: bool) -> str:
+def render(timeline: Timeline, *, width: int, color: bool, unicode: bool, display: Zone | None = None) -> str:
     """Set the timeline as text; ``width``, ``color`` and ``unicode`` as in :func:`capflog.reports.terminal.render`.
 
-    Times are in the node's zone where it is known, else as the node stamped them; without its lines, UTC.
-    The text of a line stands as it was logged, without the stamp at its start where the row has a time.
+    Times are in the zone ``display``, else in the node's where it is known, else as the node stamped them; without its
+    lines, UTC. The text of a line stands as it was logged, without the stamp at its start where the row has a time.
     """
     page = Page(width, color=color, unicode=unicode)
-    node = any(row.source not in ("iis", "httperr") for row in timeline.rows)
-    zone = Zone(timeline.utc_offset_seconds, timeline.assumed, node)
+    ends = [time for row in timeline.rows if (time := _moment(row))]
+    times = Times(
+        timeline.zone,
+        display,
+        assumed=timeline.assumed,
+        node=any(not of_ca(row.source) for row in timeline.rows),
+        first=min(ends, default=None),
+        last=max(ends, default=None),
+    )
     blocks = list(_blocks(timeline))
-    _head(page, timeline, zone, beside=any(beside for *_, rows in blocks for _, beside in rows))
-    rows = _Rows(page, timeline, zone)
+    _head(page, timeline, times, beside=any(beside for *_, rows in blocks for _, beside in rows))
+    rows = _Rows(page, timeline, times)
     for title, enrollment, number, chosen in blocks:
         page.blank()
         if enrollment is None:
             page.add(page.say(title.upper(), "bold dim"))
         else:
-            _enrollment(page, timeline, enrollment, number, zone)
+            _enrollment(page, timeline, enrollment, number, times)
         rows.show(chosen, enrollment)
     if timeline.lacking:
         page.heading("What the bundle lacks")
@@ -64,7 +72,11 @@ def render(timeline: Timeline, *, width: int, color: bool, unicode: bool) -> str
     return page.text()
 
 
-def _head(page: Page, timeline: Timeline, zone: Zone, *, beside: bool) -> None:
+def _moment(row: Row) -> datetime | None:
+    return row.time or row.earliest or row.latest
+
+
+def _head(page: Page, timeline: Timeline, times: Times, *, beside: bool) -> None:
     page.add(page.join(page.log(timeline.device, "bold"), page.say("  in "), page.log(timeline.bundle)))
     counts = [
         f"{count:,} {outcome}"
@@ -73,9 +85,10 @@ def _head(page: Page, timeline: Timeline, zone: Zone, *, beside: bool) -> None:
     ]
     told = some(len(timeline.enrollments), "enrollment")
     page.add(page.say(f"{told}: {', '.join(counts)}" if counts else told))
-    days = [zone.date(time) for row in timeline.rows if (time := row.time or row.earliest or row.latest)]
-    when = " to ".join(str(day) for day in sorted({min(days), max(days)})) + ", times" if days else "Times"
-    page.add(page.say(f"{when} are {zone.whose}"))
+    days = sorted({times.date(time) for time in (times.first, times.last) if time})
+    when = " to ".join(map(str, days)) + ", times" if days else "Times"
+    page.add(page.say(f"{when} are {times.whose}"))
+    unaligned(page, (row.source for row in timeline.rows), aligned=timeline.aligned)
     for mark, meaning, used in (
         (">>", "tells of the failure or its cause", any(row.mark for row in timeline.rows)),
         (" ~", "most likely, not for sure, this enrollment's", any(r.confidence == "likely" for r in timeline.rows)),
@@ -123,7 +136,7 @@ def _blocks(timeline: Timeline) -> Iterator[tuple[str, Enrollment | None, int, R
         yield (f"After enrollment {count}" if count else "No enrollment"), None, 0, after
 
 
-def _enrollment(page: Page, timeline: Timeline, enrollment: Enrollment, number: int, zone: Zone) -> None:
+def _enrollment(page: Page, timeline: Timeline, enrollment: Enrollment, number: int, times: Times) -> None:
     took = ""
     if enrollment.started is not None and enrollment.ended is not None:
         length = (enrollment.ended - enrollment.started).total_seconds()
@@ -139,7 +152,7 @@ def _enrollment(page: Page, timeline: Timeline, enrollment: Enrollment, number: 
     )
     label = page.say
     if enrollment.started is not None:
-        page.add(page.say(zone.stamp(enrollment.started, exact=True)), first=label("Started"), indent=2, hang=_LABEL)
+        page.add(page.say(times.told(enrollment.started, exact=True)), first=label("Started"), indent=2, hang=_LABEL)
     for place, rule in enumerate(enrollment.causes):
         named = page.join(
             page.log(rule),
@@ -163,12 +176,13 @@ def _step(step: str) -> str:
 class _Rows:
     """Sets rows in columns that are the same on the whole page."""
 
-    def __init__(self, page: Page, timeline: Timeline, zone: Zone) -> None:
+    def __init__(self, page: Page, timeline: Timeline, times: Times) -> None:
         self.page = page
-        self.zone = zone
+        self.times = times
+        self.crosses = times.crosses
         self.wide = page.width >= WIDE
         self.names = short_names(row.member for row in timeline.rows)
-        self.day: date | None = None
+        self.day: tuple[date, float] | None = None
         started = {e.id: e.started for e in timeline.enrollments}
         offsets = [self._offset(row, started.get(row.enrollment or "")) for row in timeline.rows]
         self.widths = [
@@ -197,16 +211,20 @@ class _Rows:
         return self.page.log(f"{self.names[row.member]}:{row.line}", "dim")
 
     def show(self, rows: Sequence[tuple[Row, bool]], enrollment: Enrollment | None) -> None:
-        """Set the rows of one block; a line with the date stands wherever the day is not the one before."""
+        """Set the rows of one block; a line with the date stands wherever the day, or the zone, is another."""
         started = enrollment.started if enrollment else None
         if started is not None:
-            self.day = self.zone.date(started)
+            self.day = self._day(started)
         for row, beside in rows:
-            time = row.time or row.earliest or row.latest
-            if time is not None and self.zone.date(time) != self.day:
-                self.day = self.zone.date(time)
-                self.page.add(self.page.say(f"-- {self.day}", "dim"))
+            time = _moment(row)
+            if time is not None and (day := self._day(time)) != self.day:
+                self.day = day
+                zoned = f", {self.times.label(time)}" if self.crosses else ""
+                self.page.add(self.page.say(f"-- {day[0]}{zoned}", "dim"))
             self._show(row, started, beside=beside, outside=enrollment is None)
+
+    def _day(self, time: datetime) -> tuple[date, float]:
+        return self.times.date(time), self.times.offset(time)
 
     def _show(self, row: Row, started: datetime | None, *, beside: bool, outside: bool) -> None:
         page = self.page
@@ -246,16 +264,16 @@ class _Rows:
 
     def _time(self, row: Row) -> str:
         if row.time is not None and not self._bounded(row):
-            return self.zone.clock(row.time, exact=self._exact(row))
+            return self.times.clock(row.time, exact=self._exact(row))
         if row.earliest is not None and row.latest is not None:
-            same = self.zone.date(row.earliest) == self.zone.date(row.latest)
-            end = self.zone.clock(row.latest) if same else self.zone.stamp(row.latest)
-            return f"{self.zone.clock(row.earliest)}…{'' if self.wide else ' '}{end}"
+            same = self.times.date(row.earliest) == self.times.date(row.latest)
+            end = self.times.clock(row.latest) if same else self.times.stamp(row.latest)
+            return f"{self.times.clock(row.earliest)}…{'' if self.wide else ' '}{end}"
         if row.earliest is not None:
-            return f"after {self.zone.clock(row.earliest)}"
+            return f"after {self.times.clock(row.earliest)}"
         if row.latest is not None:
-            return f"before {self.zone.clock(row.latest)}"
-        return self.zone.clock(row.time) if row.time is not None else "no time"
+            return f"before {self.times.clock(row.latest)}"
+        return self.times.clock(row.time) if row.time is not None else "no time"
 
     def _offset(self, row: Row, started: datetime | None) -> str:
         """Seconds since the enrollment's start; the decimal points of all rows stand below each other."""

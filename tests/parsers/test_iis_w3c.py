@@ -201,6 +201,7 @@ def test_columns_in_any_order_with_others_between(reverse: bool, referer: str) -
     assert event.stamp == ms("2021-07-08T09:10:11")
     assert event.values == {
         "site": "W3SVC1",
+        "computer": "CA01",
         "server": "10.0.0.1",
         "method": "POST",
         "url": "/certsrv/certfnsh.asp",
@@ -246,7 +247,7 @@ def test_columns_change_within_the_file() -> None:
         ),
         (
             "2019-01-16 14:05:02 W3SVC2 CA01 10.0.0.1 GET /certsrv - 443 - 10.0.0.2 HTTP/1.1 A - - ca 401 1 5 9 8 6",
-            {"site": "W3SVC2", "host": "ca", "status": 401, "taken": 6},
+            {"site": "W3SVC2", "computer": "CA01", "host": "ca", "status": 401, "taken": 6},
         ),
     ],
 )

@@ -22,11 +22,14 @@ from capflog.model import (
     ServiceStart,
     Timeline,
 )
+from capflog.zones import Zone, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 EASTERN = -5 * 3600
+ZONE = Zone.fixed(EASTERN)
+NEW_YORK = named("America/New_York")
 
 CAPF = "cucm-pub/2019-03-05_13-20-11/cm/trace/capf/sdi/capf00000001.txt"
 CISCORA = "cucm-pub/2019-03-05_13-20-11/cm/trace/capf/sdi/nginx00000001.txt"
@@ -246,7 +249,7 @@ def timeline() -> Timeline:
     return Timeline(
         device=PHONE,
         bundle="case-700123.zip",
-        utc_offset_seconds=EASTERN,
+        zone=ZONE,
         enrollments=[
             enrollment(1, PHONE, "12:37:54.741", "failed"),
             enrollment(2, PHONE, "09:00:00.000", "issued", started=at("23:59:59.500"),

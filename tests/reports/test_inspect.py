@@ -9,6 +9,7 @@ import pytest
 
 from capflog.model import Clock, Member
 from capflog.reports.inspect import render
+from capflog.zones import Zone, named
 from tests.reports import handmade as h
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from capflog.model import Report
 
 
-def text_of(report: Report, width: int = 80) -> str:
-    return render(report, width=width, color=False, unicode=True)
+def text_of(report: Report, width: int = 80, zone: Zone | None = h.ZONE, display: Zone | None = None) -> str:
+    return render(report, width=width, color=False, unicode=True, zone=zone, display=display)
 
 
 @pytest.mark.parametrize("width", [80, 160])
@@ -37,7 +38,7 @@ def test_a_small_bundle() -> None:
         "\n"
         "member    log   status      lines  events  unknown\n"
         "capf.txt  CAPF  parsed          1       1        0\n"
-        "    2019-03-05 12:00:00\n"
+        "    2019-03-05 12:00:00 UTC-05:00\n"
         "    1 of 1 lines: CAPF's stamp\n"
         "core.gz   -     unreadable      0       0        -\n"
         "    damaged at byte 12\n"
@@ -63,9 +64,9 @@ def test_three_unknown_lines_of_each_member_are_shown_and_the_rest_counted() -> 
 def test_times_are_utc_where_no_line_is_the_nodes() -> None:
     iis = Clock("iis", [h.IIS], 0, None, None, "none", False, "")
     member = Member(h.IIS, "iis", "parsed", lines=1, events=1, first=h.at("12:00:00"), last=h.at("12:00:01"))
-    text = text_of(h.empty(members=[member], clocks=[iis]))
+    text = text_of(h.empty(members=[member], clocks=[iis]), zone=None)
     assert "Times are UTC\n" in text
-    assert "2019-03-05 17:00:00 to 17:00:01" in text
+    assert "2019-03-05 17:00:00 to 17:00:01 UTC\n" in text
 
 
 @pytest.mark.parametrize(("assumed", "more"), [(False, ""), (True, " (partly ASSUMED: see CLOCKS in capflog analyze)")])
@@ -82,9 +83,33 @@ def test_the_nodes_own_times_are_not_said_to_be_utc_where_its_zone_is_not_known(
         Clock("capf", [h.CAPF], None, 0.0, 0.0, "reference", False, ""),
         Clock("iis", [h.IIS], 0, None, None, "none", False, ""),
     ]
-    text = text_of(h.empty(members=[member], clocks=clocks))
-    assert "Times are the CUCM node's local time, of a zone that is not known\n" in text
-    assert "UTC" not in text
+    for display in (None, Zone.fixed(0)):
+        text = text_of(h.empty(members=[member], clocks=clocks), 160, None, display)
+        assert "Times are the CUCM node's local time, of a zone that is not known" in text
+        assert "  first node's time    last node's time\n" in text
+        assert "  2019-03-05 17:00:00  2019-03-05 17:00:01\n" in text
+        assert "UTC" not in text
+
+
+def test_members_on_both_sides_of_a_change_of_the_zone() -> None:
+    days = ("2019-03-09", "2019-03-11")
+    members = [Member(f"{day}.txt", "capf", "parsed", first=h.at("12:00:00", day), last=h.at("12:00:01", day))
+               for day in days]  # fmt: skip
+    report = h.empty(members=members, clocks=h.clocks(), aligned=False)
+    words = "America/New_York, UTC-05:00, from 2019-03-10 03:00 on UTC-04:00: the CUCM node's zone"
+    own = "IIS's times are its own clock's (--no-align)"
+    narrow, wide = (text_of(report, width, h.NEW_YORK) for width in (80, 160))
+    assert f"Times are {words} {own} member" in " ".join(narrow.split())
+    assert "\n    2019-03-09 12:00:00 to 12:00:01 UTC-05:00\n" in narrow
+    assert "\n    2019-03-11 13:00:00 to 13:00:01 UTC-04:00\n" in narrow
+    assert f"Times are {words}\n{own}\n" in wide
+    assert "  first                      last\n" in wide
+    assert "  2019-03-09 12:00:00-05:00  2019-03-09 12:00:01-05:00\n" in wide
+    assert "  2019-03-11 13:00:00-04:00  2019-03-11 13:00:01-04:00\n" in wide
+    tokyo = text_of(report, 160, h.NEW_YORK, named("Asia/Tokyo"))
+    assert "Times are Asia/Tokyo, UTC+09:00, as --display-tz asks\n" in tokyo
+    assert "  first UTC+09:00      last UTC+09:00\n" in tokyo
+    assert "  2019-03-10 02:00:00  2019-03-10 02:00:01\n" in tokyo
 
 
 def test_no_name_forges_a_row() -> None:
@@ -97,4 +122,5 @@ def test_no_name_forges_a_row() -> None:
 
 @pytest.mark.parametrize("report", [h.failing(), h.empty(), h.poisoned(h.failing())], ids=lambda r: r.bundle[:5])
 def test_no_text_breaks_the_page(report: Report) -> None:
-    h.check_page(partial(render, report))
+    h.check_page(partial(render, report, zone=h.ZONE))
+    h.check_page(partial(render, report, zone=h.NEW_YORK, display=h.poisoned(h.NEW_YORK)))

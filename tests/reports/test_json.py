@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 import capflog
-from capflog.model import Clock, Evidence
+from capflog.model import Clock, ClockStep, Evidence
 from capflog.reports.json import SCHEMA, document, dumps
 from tests.reports import handmade as h
 
@@ -53,6 +53,26 @@ def test_every_report_keeps_the_contract(report: Report) -> None:
     written = json.loads(dumps(report))
     Draft202012Validator(schema(), format_checker=FormatChecker()).validate(written)
     assert all(RFC3339.fullmatch(time) for time in times(written))
+
+
+def test_a_clock_tells_more_than_the_contract() -> None:
+    step = ClockStep(h.at("12:00:01"), 3.20001, 3600.0)
+    clock = replace(
+        h.clocks()[3], zone=h.NEW_YORK, whose="14.48.31.152", zone_error_seconds=3600, steps=[step], drift_ppm=50.1234
+    )
+    written = document(h.empty(clocks=[clock, h.clocks()[3]], aligned=False))
+    more = ("whose", "zone", "zone_error_seconds", "steps", "drift_ppm")
+    first, second = ({name: clock[name] for name in more} for clock in written["clocks"])
+    assert first == {
+        "whose": "14.48.31.152",
+        "zone": "America/New_York",
+        "zone_error_seconds": 3600,
+        "steps": [{"time": "2019-03-05T17:00:01.000Z", "before": 3.2, "after": 3600.0}],
+        "drift_ppm": 50.123,
+    }
+    assert second == {"whose": "", "zone": None, "zone_error_seconds": 0, "steps": [], "drift_ppm": None}
+    assert written["aligned"] is False
+    assert document(h.empty())["aligned"] is True
 
 
 def test_the_contracts_own_version_is_the_one_that_is_written() -> None:
@@ -149,7 +169,8 @@ def test_the_text_of_a_small_report() -> None:
         '"clocks": [],\n'
         '"starts": [],\n'
         '"enrollments": [],\n'
-        '"unattributed": 0\n'
+        '"unattributed": 0,\n'
+        '"aligned": true\n'
         "}\n"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import pytest
 from capflog.model import Row, Timeline
 from capflog.reports.layout import source_name
 from capflog.reports.timeline import render
+from capflog.zones import Zone, named
 from tests.reports import handmade as h
 
 if TYPE_CHECKING:
@@ -49,22 +51,94 @@ def test_a_device_of_which_the_logs_say_nothing() -> None:
     )
 
 
+UNKNOWN = "the CUCM node's local time, of a zone that is not known"
+GUESS = " (partly ASSUMED: see CLOCKS in capflog analyze)"
+
+
 @pytest.mark.parametrize(
-    ("source", "offset", "assumed", "whose"),
+    ("source", "zone", "assumed", "whose"),
     [
-        ("capf", h.EASTERN, False, "UTC-05:00, the CUCM node's zone"),
-        ("capf", h.EASTERN, True, "UTC-05:00, the CUCM node's zone (partly ASSUMED: see CLOCKS in capflog analyze)"),
-        ("capf", None, False, "the CUCM node's local time, of a zone that is not known"),
-        ("nginx", None, True,
-         "the CUCM node's local time, of a zone that is not known (partly ASSUMED: see CLOCKS in capflog analyze)"),
+        ("capf", h.ZONE, False, "UTC-05:00, the CUCM node's zone"),
+        ("capf", h.ZONE, True, f"UTC-05:00, the CUCM node's zone{GUESS}"),
+        ("capf", h.NEW_YORK, False, "America/New_York, UTC-05:00, the CUCM node's zone"),
+        ("capf", None, False, UNKNOWN),
+        ("nginx", None, True, f"{UNKNOWN}{GUESS}"),
         ("iis", None, False, "UTC"),
         ("httperr", None, False, "UTC"),
     ],
-)  # fmt: skip
-def test_the_head_says_whose_times_these_are(source: str, offset: int | None, assumed: bool, whose: str) -> None:
+)
+def test_the_head_says_whose_times_these_are(source: str, zone: Zone | None, assumed: bool, whose: str) -> None:
     row = h.row("12:37:55", source, h.CAPF, 1, "hello")
-    timeline = replace(of_rows(row), utc_offset_seconds=offset, assumed=assumed)
+    timeline = replace(of_rows(row), zone=zone, assumed=assumed)
     assert f"2019-03-05, times are {whose}\n" in text_of(timeline, 160)
+
+
+@pytest.mark.parametrize(("source", "there"), [("iis", True), ("httperr", True), ("capf", False), ("nginx", False)])
+def test_that_times_of_iis_are_not_shifted_is_said_where_there_are_some(source: str, there: bool) -> None:
+    timeline = replace(of_rows(h.row("12:37:55", source, h.CAPF, 1, "hello")), aligned=False)
+    line = "\nIIS's times are its own clock's (--no-align)\n"
+    assert (line in text_of(timeline)) is there
+    assert line not in text_of(replace(timeline, aligned=True))
+
+
+def test_another_zone_is_used_for_every_time() -> None:
+    text = text_of(h.timeline(), display=named("Asia/Tokyo"))
+    assert "2019-03-06, times are Asia/Tokyo, UTC+09:00, as --display-tz asks\n" in text
+    assert "  Started   2019-03-06 02:37:54.741 UTC+09:00\n" in text
+    assert "02:38:04.779 CAPF" in text
+    assert "12:3" not in re.sub(r"\S+\.txt:\d+", "", text)
+
+
+def test_another_zone_is_of_no_use_where_the_nodes_is_not_known() -> None:
+    text = text_of(replace(h.timeline(), zone=None), 160, display=named("Asia/Tokyo"))
+    assert f"times are {UNKNOWN}: --display-tz needs that, --tz tells it\n" in text
+    assert "  Started   2019-03-05 17:37:54.741 node's time\n" in text
+
+
+def change_of(day: str, *clocks: str) -> Timeline:
+    """A timeline of rows on a day of which New York's clocks are changed, at these times in UTC."""
+    times = [datetime.fromisoformat(f"{day} {clock}").replace(tzinfo=UTC) for clock in clocks]
+    rows = [
+        replace(h.row(None, "capf", h.CAPF, n, f"row-{n}"), time=time, earliest=time, latest=time)
+        for n, time in enumerate(times, 1)
+    ]
+    started = replace(h.timeline().enrollments[0], started=times[0])
+    return replace(of_rows(*rows), zone=h.NEW_YORK, enrollments=[started])
+
+
+def test_a_day_on_which_clocks_are_set_forward() -> None:
+    timeline = change_of("2019-03-10", "06:59:59", "07:00:00", "07:00:01")
+    words = "America/New_York, UTC-05:00, from 2019-03-10 03:00 on UTC-04:00: the CUCM node's zone"
+    assert f"2019-03-10, times are {words}\n" in text_of(timeline, 160)
+    assert f"2019-03-10, times are {words} " in " ".join(text_of(timeline).split())
+    assert last_lines(timeline) == [
+        "+0.000 01:59:59.000 CAPF row-1 capf00000001.txt:1",
+        "-- 2019-03-10, UTC-04:00",
+        "+1.000 03:00:00.000 CAPF row-2 capf00000001.txt:2",
+        "+2.000 03:00:01.000 CAPF row-3 capf00000001.txt:3",
+    ]
+
+
+def test_a_day_on_which_an_hour_comes_twice() -> None:
+    timeline = change_of("2019-11-03", "04:59:59", "05:30:00", "06:30:00", "07:00:00")
+    words = "America/New_York, UTC-04:00, from the second 2019-11-03 01:00 on UTC-05:00: the CUCM node's zone"
+    assert f"2019-11-03, times are {words}\n" in text_of(timeline, 160)
+    assert last_lines(timeline) == [
+        "+0.000 00:59:59.000 CAPF row-1 capf00000001.txt:1",
+        "+1801.000 01:30:00.000-04:00 CAPF row-2 capf00000001.txt:2",
+        "-- 2019-11-03, UTC-05:00",
+        "+5401.000 01:30:00.000-05:00 CAPF row-3 capf00000001.txt:3",
+        "+7201.000 02:00:00.000 CAPF row-4 capf00000001.txt:4",
+    ]
+
+
+def test_bounds_in_an_hour_that_comes_twice() -> None:
+    timeline = change_of("2019-11-03", "05:30:00")
+    early, late = (datetime(2019, 11, 3, hour, 30, tzinfo=UTC) for hour in (5, 6))
+    row = replace(timeline.rows[0], time=None, earliest=early, latest=late)
+    shown = last_lines(replace(timeline, rows=[row]))
+    assert shown[0].startswith("01:30:00-04:00…01:30:00-05:00 CAPF")
+    assert "01:30:00-04:00…\n" in re.sub(r" +CAPF.*", "", text_of(replace(timeline, rows=[row])))
 
 
 @pytest.mark.parametrize(
@@ -205,6 +279,12 @@ def test_no_line_forges_another() -> None:
     assert not any(line.strip().startswith((">> FAULT", "12:00:00.000")) for line in text.splitlines())
 
 
-@pytest.mark.parametrize("timeline", [h.timeline(), h.poisoned(h.timeline())], ids=["plain", "hostile"])
+@pytest.mark.parametrize(
+    "timeline",
+    [h.timeline(), h.poisoned(h.timeline()), change_of("2019-11-03", "05:30:00", "06:30:00", "07:00:00")],
+    ids=["plain", "hostile", "twice"],
+)
 def test_no_text_breaks_the_page(timeline: Timeline) -> None:
     h.check_page(partial(render, timeline))
+    h.check_page(partial(render, replace(timeline, zone=h.poisoned(h.NEW_YORK))))
+    h.check_page(partial(render, timeline, display=h.NEW_YORK))

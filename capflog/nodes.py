@@ -1,0 +1,366 @@
+"""The CUCM nodes of a bundle, each with a clock of its own: its zone, the days of its traces, its times in UTC."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from capflog.asked import steps_of
+from capflog.attempts import DAY_MS, Trace
+from capflog.clock_log import Calls, Log, ms_of
+from capflog.clock_log import told as tellable
+from capflog.collected import node_of
+from capflog.dates import Dating, Days
+from capflog.folds import second_pass
+from capflog.offsets import QUARTER_MS, ZONE_MAX, Here
+from capflog.rows import NONE
+from capflog.zone_changes import agreed, observed
+from capflog.zone_names import called
+from capflog.zones import Zone
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from capflog.asked import Asked
+    from capflog.collected import Collected, CollectedFiles
+    from capflog.dates import Dated
+    from capflog.table import Table
+    from capflog.told import Told
+
+UTC = Zone.fixed(0)
+
+#: A zone's changes matter where they lie this near to the bundle's times. (ms)
+_AROUND_MS = 2 * DAY_MS
+
+#: A file is written to at the latest so long after its last line was stamped, where its time is that of the line; and
+#: its last line stands among so many rows at its end.
+_WRITTEN_MS, _LAST_ROWS = 3_000, 256
+
+_NODES_LOGS = ("capf", "ciscora", "nginx")
+
+
+@dataclass
+class Folder:
+    """The trace of one folder, its calls (since its own first midnight) and its days."""
+
+    trace: Trace
+    calls: Calls
+    days: Days = field(default_factory=lambda: Days.one(0, "", known=False))
+    later: np.ndarray | None = None
+    """Which lines are of the second pass of an hour that happened twice; None: there is no such hour."""
+    unsure: np.ndarray | None = None
+
+    def local(self, positions: np.ndarray | slice) -> np.ndarray:
+        """Give the node's local time at positions, in ms since 1970 as if it were UTC."""
+        if len(self.days.begins) == 1:
+            found: np.ndarray = self.trace.unrolled[positions] + self.days.midnights[0]
+            return found
+        places = np.arange(positions.start, positions.stop) if isinstance(positions, slice) else positions
+        dated: np.ndarray = self.trace.unrolled[positions] + self.days.of(places)
+        return dated
+
+    def utc(self, positions: np.ndarray | slice, zone: Zone) -> np.ndarray:
+        """Give the time at positions in UTC, by the node's clock."""
+        local = self.local(positions)
+        found = zone.utc(local)
+        if self.later is not None:
+            later = self.later[positions]
+            if later.any():
+                found[later] = zone.utc(local[later], later=True)
+        return found
+
+
+@dataclass
+class Node:
+    """A CUCM node: its name ("" where there is but one), what it logged, and its zone (None: not known)."""
+
+    name: str
+    log: Log
+    folders: list[Folder] = field(default_factory=list)
+    zone: Zone | None = None
+    basis: str = ""
+    """By what the zone is known, in words."""
+    unclear: str = ""
+    """What is said of the zone that tells it not, in words."""
+    by_files: bool = False
+    """The zone is that of the files' last lines: it may have changed before."""
+    matched: bool = False
+    """The zone was taken from the match with IIS: quarters of an hour of its offset are in it."""
+    ahead: int = 0
+    """How far its clock is ahead of the reference clock, in ms; ``bound``: give or take this."""
+    bound: int = 0
+    related: bool = True
+    """Whether that is known."""
+    unsure: int = 0
+    """Stamped lines of an hour that happened twice of which nothing tells the pass."""
+
+    @property
+    def clock(self) -> Zone:
+        """The zone, or what stands for one that is not known."""
+        return self.zone or UTC
+
+    def fold(self) -> None:
+        """Tell the passes of an hour that happened twice in the traces, by the order of their lines and by CES's."""
+        self.unsure = 0
+        for folder in self.folders:
+            folder.later = folder.unsure = None
+            if self.clock.constant or not len(folder.trace.rows):
+                continue
+            local = folder.local(slice(0, len(folder.trace.rows)))
+            if not self.clock.twice(local).any():
+                continue
+            folder.later, folder.unsure = second_pass(self.clock, local, self._hints(folder))
+            self.unsure += int(folder.unsure.sum())
+
+    def _hints(self, folder: Folder) -> tuple[np.ndarray, np.ndarray]:
+        """Tell of CAPF's calls in such an hour whether CES was asked for them in the first pass or in the second."""
+        positions = folder.calls.positions[:, 0]
+        local = folder.local(positions)
+        twice = self.clock.twice(local)
+        positions, local = positions[twice], local[twice]
+        received = np.sort(self.log.accesses[1])
+
+        def asked(utc: np.ndarray) -> np.ndarray:
+            left = np.searchsorted(received, utc - 1000, side="left")
+            found: np.ndarray = np.searchsorted(received, utc + 3000, side="right") > left
+            return found
+
+        first, second = asked(self.clock.utc(local)), asked(self.clock.utc(local, later=True))
+        sure = first != second
+        return positions[sure], second[sure]
+
+    def nginx_utc(self, rows: np.ndarray, local: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Give stamps of rows of one member of NGINX's log (local ms, NONE: none) in UTC, and which are unsure."""
+        zone = self.clock
+        utc = np.where(local != NONE, zone.utc(local), NONE)
+        if zone.constant or not zone.twice(local[local != NONE]).any():
+            return utc, None
+        access, received, offset = self.log.accesses
+        mine = np.isin(access, rows)
+        access, received, offset = access[mine], received[mine], offset[mine]
+        ambiguous = zone.twice(received + offset)
+        places = np.searchsorted(rows, access[ambiguous])
+        wall = received[ambiguous] + offset[ambiguous]
+        later, unsure = second_pass(zone, local, (places, zone.utc(wall) != received[ambiguous]))
+        utc[later] = zone.utc(local[later], later=True)
+        return utc, unsure if unsure.any() else None
+
+    def told_utc(self, *kinds: str) -> tuple[np.ndarray, np.ndarray]:
+        """Give the rows of these kinds in NGINX's log that are stamped, and their times in UTC, by the node's clock."""
+        rows, local = self.log.stamped("nginx", *kinds)
+        if self.clock.constant:
+            return rows, self.clock.utc(local)
+        times = np.full(len(rows), NONE, dtype=np.int64)
+        table = self.log.table
+        every = self.log.of("nginx")
+        for member in np.unique(table.member[rows]).tolist():
+            own = every[table.member[every] == member]
+            utc, _ = self.nginx_utc(own, tellable(table.stamp[own]))
+            mine = table.member[rows] == member
+            times[mine] = utc[np.searchsorted(own, rows[mine])]
+        return rows, times
+
+    def here(self) -> Here:
+        """Give what the node's logs tell of CES's requests to the CA, in UTC, by the node's clock."""
+        none = np.zeros((0, 2), dtype=np.int64)
+        calls = [
+            np.stack([folder.utc(folder.calls.positions[:, k], self.clock) for k in (0, 1)], axis=1)
+            for folder in self.folders
+            if len(folder.calls)
+        ]
+        every = np.concatenate([none, *calls])
+        issued = np.concatenate([none[:, 0] != 0, *(folder.calls.issued for folder in self.folders)])
+        turn = np.argsort(every[:, 0], kind="stable")
+        rows, told = self.told_utc("curl.ok")
+        access, received, _ = self.log.accesses
+        enrolling = self.log.holding("url", access, lambda url: "enroll" in url)
+        return Here(every[turn], issued[turn], told, steps_of(self.log, rows), np.sort(received[enrolling]))
+
+
+def nodes_of(table: Table, trace: Trace, calls: Calls, told: Told) -> list[Node]:
+    """Part the CUCM nodes' members by the node whose folder they stand in; what stands in none is the publisher's.
+
+    The publisher, on which CAPF runs, is the node of which the most lines of CAPF are; it comes first. Members of which
+    the user told a zone of their own are of a node of their own.
+    """
+    names = [named_node(member, told) for member in table.members]
+    used = {int(code) for source in _NODES_LOGS for code in table.runs_of(source)[:, 2]}
+    distinct = sorted({names[code] for code in used} - {""})
+    sizes = dict.fromkeys(distinct, 0)
+    for begin, end, code, _ in table.runs_of("capf").tolist():
+        if names[code]:
+            sizes[names[code]] += end - begin
+    distinct.sort(key=lambda name: (-sizes[name], name))
+    if len(distinct) < 2:
+        nodes = [Node("", Log(table))]
+    else:
+        nodes = []
+        for number, name in enumerate(distinct):
+            mine = np.array([own == name or (own == "" and number == 0) for own in names], dtype=bool)
+            nodes.append(Node(name, Log(table, mine)))
+    for number, folder in enumerate(trace.folders()):
+        if not len(folder.rows):
+            continue
+        name = names[int(table.member[folder.rows[0]])]
+        node = next((node for node in nodes if node.name == name), nodes[0])
+        node.folders.append(Folder(folder, calls.of_folder(number, trace.begins[number])))
+    return nodes
+
+
+def named_node(member: str, told: Told) -> str:
+    """Name the node that a member is of, "" where nothing tells it."""
+    parts = [part for part, _ in told.zones if part and part in member]
+    return max(parts, key=len) if parts else node_of(member)
+
+
+def part_told(told: Sequence[tuple[str, object]], members: Sequence[str]) -> object | None:
+    """Give what a user told of members: by the longest part of a path that all of them have, None where none is."""
+    fitting = [(len(part), value) for part, value in told if all(part in member for member in members)]
+    return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def find_zone(
+    node: Node,
+    told: Told,
+    files: CollectedFiles,
+    records: Sequence[Collected],
+    dated: Mapping[str, Dated],
+) -> None:
+    """Find a node's zone by what is told, by libEST's access records and by the collection's."""
+    table = node.log.table
+    members = [table.members[int(code)] for source in _NODES_LOGS for code in np.unique(table.runs_of(source)[:, 2])]
+    if node.name:
+        members = [member for member in members if named_node(member, told) == node.name]
+    declared = part_told(told.zones, members)
+    _, utc, offset = node.log.accesses
+    first, last = _span(node, utc)
+    seen = observed(utc, offset)
+    if isinstance(declared, Zone):
+        node.zone = declared.within(first, last)
+        node.basis = f"declared with --tz as {declared.name}"
+        if seen is not None and any(node.zone.offset_at(at) != seen.offset_at(at) for at in (utc.min(), utc.max())):
+            node.basis += f" (log_access carries {seen.name})"
+        return
+    zone, collected_names = _collected_zone(node, files, records, members, seen, utc)
+    if zone is not None:
+        names = collected_names
+        node.zone = zone.within(first, last)
+        node.basis = f"the collection's record names {names}"
+        if seen is not None:
+            node.basis += f", log_access carries {seen.name}"
+        return
+    if seen is not None:
+        node.zone = seen
+        node.basis = f"log_access carries {_carried(seen)}"
+        return
+    by_files = _zone_of_files(node, dated)
+    if by_files is not None:
+        node.zone, node.by_files = by_files, True
+        node.basis = f"the files' own times are those of their last lines at {by_files.name}"
+    elif collected_names:
+        node.unclear = f"the collection's record names {collected_names}, which several zones bear"
+
+
+def _zone_of_files(node: Node, dated: Mapping[str, Dated]) -> Zone | None:
+    """Find the zone by the times in UTC at which the files of a node were last written, and their last lines' stamps.
+
+    One file may be so by chance: two have to agree to the second.
+    """
+    table = node.log.table
+    votes: Counter[int] = Counter()
+    for source in ("capf", "nginx"):
+        for begin, end, code, _ in table.runs_of(source).tolist():
+            mark = dated.get(table.members[code])
+            if mark is None or mark.modified is None or mark.local or not len(node.log.mine(np.array([begin]))):
+                continue
+            stamps = table.stamp[max(begin, end - _LAST_ROWS) : end]
+            stamps = stamps[stamps != NONE]
+            if not len(stamps):
+                continue
+            ahead = (int(stamps[-1]) - ms_of(mark.modified)) % DAY_MS
+            quarters = round(ahead / QUARTER_MS) * QUARTER_MS
+            if -_WRITTEN_MS <= ahead - quarters <= 1000:
+                votes[quarters if quarters <= ZONE_MAX else quarters - DAY_MS] += 1
+    if not votes:
+        return None
+    (quarters, often), *others = votes.most_common(2)
+    return Zone.fixed(quarters // 1000) if often > 1 and not any(count * 2 > often for _, count in others) else None
+
+
+def _carried(zone: Zone) -> str:
+    """Name the offsets of a zone that was read off records, one after another."""
+    names = [Zone.fixed(offset // 1000).name for offset in zone.offsets]
+    when = [f"{np.datetime64(change, 'ms')}"[:16].replace("T", " ") for change in zone.changes]
+    return names[0] + "".join(f", from {at} UTC on {name}" for at, name in zip(when, names[1:], strict=True))
+
+
+def _span(node: Node, utc: np.ndarray) -> tuple[int, int]:
+    """Give about from when to when the bundle's lines are; all times where nothing tells it."""
+    times = [utc, *(node.log.stamped(source)[1] for source in ("nginx", "iis"))]
+    times = [own for own in times if len(own)]
+    if not times:
+        return -(1 << 60), 1 << 60
+    return min(int(own.min()) for own in times) - _AROUND_MS, max(int(own.max()) for own in times) + _AROUND_MS
+
+
+def _collected_zone(
+    node: Node,
+    files: CollectedFiles,
+    records: Sequence[Collected],
+    members: Sequence[str],
+    seen: Zone | None,
+    utc: np.ndarray,
+) -> tuple[Zone | None, str]:
+    """Find the zone that the collection's record of a node's files names, and its name or names there.
+
+    None where it names none, or one that several zones bear.
+    """
+    own = [record for member in members if (record := files.modified_of(member)) is not None and record.zone]
+    if not own and not node.name:
+        own = [record for record in records if record.zone]
+    by_name: dict[str, int] = {}
+    for record in own:
+        by_name.setdefault(record.zone, record.modified)
+    zones: list[Zone] | None = None
+    for name, at in sorted(by_name.items()):
+        found = called(name, at)
+        if zones is None:
+            zones = found
+        else:
+            # Winter and summer of one place: what fits the one and the other.
+            both = {other.name for other in found}
+            zones = [zone for zone in zones if zone.name in both] or zones
+    names = " and ".join(sorted(by_name))
+    if not zones:
+        return None, ""
+    if seen is not None:
+        moments = np.unique(utc)[:: max(1, len(utc) // 200)]
+        zones = [z for z in zones if all(z.offset_at(int(at)) == seen.offset_at(int(at)) for at in moments.tolist())]
+    if not zones:
+        return None, ""
+    ats = list(by_name.values())
+    first, last = min([*ats, *utc.tolist()[:1]]) - _AROUND_MS, max([*ats, *utc.tolist()[-1:]]) + _AROUND_MS
+    # The rules beyond are those of the zone that most know by the name.
+    if agreed(zones, first, last) is None:
+        return None, names
+    # Which of the places it is that know the zone by that name nothing tells.
+    return Zone(names.replace(" and ", "/"), zones[0].offsets, zones[0].changes), names
+
+
+def date_traces(
+    node: Node,
+    told: Told,
+    asked: Sequence[Asked],
+    files: CollectedFiles,
+    dated: Mapping[str, Dated],
+) -> None:
+    """Find the days of a node's traces."""
+    table = node.log.table
+    for folder in node.folders:
+        members = [table.members[int(code)] for code in np.unique(table.member[folder.trace.rows]).tolist()]
+        declared = part_told(told.dates, members)
+        day = declared if isinstance(declared, int) else None
+        folder.days = Dating(node.log, folder.trace, folder.calls, day, node.zone, asked, files, dated).days()
