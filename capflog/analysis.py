@@ -15,6 +15,8 @@ from capflog.advance import NO_STEP, Advance, step_named
 from capflog.attempts import find_attempts, unroll
 from capflog.bundle import BundleError, Damage, Refused, name_of
 from capflog.clocks import Alignment, align, unalign
+from capflog.collected import CollectedFiles
+from capflog.dates import changes_by
 from capflog.diagnosis import Diagnosis, diagnose
 from capflog.enrollments import Joined, join
 from capflog.facts import Facts, when
@@ -103,10 +105,11 @@ def analyze_reading(
     if not any(member.source for member in members):
         raise BundleError(_no_log(name, members))
     progress.stage(f"correlating {len(table):,} events")
-    trace = unroll(table)
+    files = CollectedFiles(reading.records)
+    trace = unroll(table, changes_by(dated, files))
     attempts = find_attempts(table, trace)
     starts = find_starts(table)
-    alignment = align(table, trace, attempts, starts, dated, reading.records, told)
+    alignment = align(table, trace, attempts, starts, dated, files, told)
     columns = Columns(table)
     joined = join(columns, trace, attempts, starts, alignment)
     facts = Facts(table, columns)

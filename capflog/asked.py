@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.attempts import rotation_key
 from capflog.clock_log import each_once
+from capflog.rotation import rotation_key
 from capflog.rows import NONE
 
 if TYPE_CHECKING:

@@ -6,22 +6,20 @@ The trace names the device in the prefix ``<session>:<DEVICE>:`` of most lines. 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from capflog.rotation import DAY_MS, Changed, in_rotation, rotation_key
 from capflog.rows import NONE
 from capflog.unnamed import TOGETHER, following, give_unnamed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from capflog.table import Table
-
-DAY_MS = 86_400_000
 
 #: A step back of the time of day by more than this is midnight, after a quiet night at times; a smaller one is several
 #: threads writing, or the end of summer time (two hours at the most: IANA time zone database). (ms)
@@ -45,16 +43,6 @@ _BEGINS = ("est.enroll.mode", "est.enroll.call", "est.enroll.result")
 
 #: Silence that is longer than any, before a device's first line. (ms)
 _EVER = int(np.iinfo(np.int64).max)
-
-
-def rotation_key(member: str) -> tuple[str, tuple[tuple[int, str], ...]]:
-    """Order rotated files as they were written: by folder, then by the numbers in the name as numbers."""
-    folder, _, name = member.rpartition("/")
-    parts = re.split(r"([0-9]+)", name)
-    # A number of any length is ordered by how many digits it has, then by these.
-    numbers = (part.lstrip("0") for part in parts[1::2])
-    parts[1::2] = numbers
-    return folder, tuple((len(part) if k % 2 else -1, part) for k, part in enumerate(parts))
 
 
 def _parts(column: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -142,13 +130,16 @@ class Trace:
         ]
 
 
-def unroll(table: Table) -> Trace:
-    """Put CAPF's rows in order and count the midnights between them.
+def unroll(table: Table, changed: Callable[[str], Changed | None] = lambda _: None) -> Trace:
+    """Put CAPF's rows in order and count the midnights between them; ``changed``: when a member was last written.
 
     A first stamp of a file before the last of the one before it means that a midnight lay between (or that the files
     overlap by less than :data:`SILENCE`).
     """
-    files = sorted(_stamped(table).items(), key=lambda item: rotation_key(table.members[item[0]]))
+    stamped = _stamped(table)
+    lasts = {table.members[code]: int(table.stamp[own[-1]]) for code, own in stamped.items()}
+    codes = {table.members[code]: code for code in stamped}
+    files = [(codes[name], stamped[codes[name]]) for name in in_rotation(lasts, changed)]
     if not files:
         return Trace(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64), ())
     rows = files[0][1] if len(files) == 1 else np.concatenate([own for _, own in files])

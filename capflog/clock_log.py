@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.attempts import APART, DAY_MS, Attempt, Trace
+from capflog.attempts import APART, Attempt, Trace
+from capflog.rotation import DAY_MS
 from capflog.rows import NONE
 
 if TYPE_CHECKING:

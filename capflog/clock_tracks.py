@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.asked import Asked
-from capflog.attempts import rotation_key
 from capflog.brackets import Guess, bracket_of_spell, brackets_of, highest_of
 from capflog.clock_log import each_once
 from capflog.intervals import SECOND_MS
 from capflog.offsets import Here, Spell, searched, spells_of, torn
+from capflog.rotation import rotation_key
 from capflog.tracks import Brackets, Piece, pieces_of
 
 if TYPE_CHECKING:

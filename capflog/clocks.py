@@ -28,8 +28,9 @@ from capflog.described import described
 from capflog.events import SOURCES
 from capflog.nodes import Node, date_traces, find_zone, nodes_of
 from capflog.offsets import QUARTER_MS
-from capflog.placing import place_capf, place_ciscora, place_iis, place_nginx
+from capflog.placing import place_capf, place_iis, place_nginx
 from capflog.rows import NONE
+from capflog.start_times import place_ciscora
 from capflog.told import NOTHING, Told
 from capflog.zone_changes import changes_so, observed, offsets_at
 from capflog.zones import Zone
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from capflog.attempts import Attempt, Trace
-    from capflog.collected import Collected
     from capflog.dates import Dated
     from capflog.model import Clock, Evidence
     from capflog.starts import Start
@@ -83,19 +83,19 @@ def align(
     attempts: Sequence[Attempt],
     starts: Sequence[Start],
     dated: Mapping[str, Dated],
-    records: Sequence[Collected] = (),
+    files: CollectedFiles | None = None,
     told: Told = NOTHING,
 ) -> Alignment:
     """Put every event on the reference clock; fills ``time``, ``earliest`` and ``latest`` of the table."""
     log = Log(table)
-    files = CollectedFiles(records)
+    files = files if files is not None else CollectedFiles(())
     machines = [
         Machine(server, asked_of(log, server, told.iis_zone), log.utc_of_iis(server.rows, told.iis_zone))
         for server in servers_of(log)
     ]
     nodes = nodes_of(table, trace, calls_of(log, trace, attempts), told)
     for node in nodes:
-        find_zone(node, told, files, records, dated)
+        find_zone(node, told, files, dated)
         date_traces(node, told, [machine.asked for machine in machines], files, dated)
         node.fold()
     _measure(nodes, machines)

@@ -555,7 +555,8 @@ class CollectedFiles:
 
     def __init__(self, records: Iterable[Collected]) -> None:
         by_record: defaultdict[str, list[Collected]] = defaultdict(list)
-        for file in records:
+        self.all = list(records)
+        for file in self.all:
             by_record[file.record].append(file)
         found: list[tuple[str, Collected, _Of]] = []
         for record, files in by_record.items():

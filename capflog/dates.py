@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.asked import CERTIFICATE
-from capflog.attempts import DAY_MS
 from capflog.clock_log import FIRST_MS, LAST_MS, each_once, ms_of
 from capflog.collected import collected_at
 from capflog.offsets import QUARTER_MS, ZONE_MAX, ZONE_MIN, Here, found_offset, searched
+from capflog.rotation import DAY_MS, Changed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from capflog.asked import Asked
     from capflog.attempts import Trace
@@ -53,6 +53,18 @@ class Dated:
 
     modified: datetime | None
     local: bool
+
+
+def changes_by(dated: Mapping[str, Dated], files: CollectedFiles) -> Callable[[str], Changed | None]:
+    """Give what tells when a member was last written: the collection's record of it, else its own time."""
+
+    def changed(member: str) -> Changed | None:
+        record, mark = files.modified_of(member), dated.get(member)
+        if record is not None:
+            return Changed(record.modified, local=True)
+        return None if mark is None or mark.modified is None else Changed(ms_of(mark.modified), local=False)
+
+    return changed
 
 
 @dataclass(frozen=True, slots=True)

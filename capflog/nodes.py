@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.asked import steps_of
-from capflog.attempts import DAY_MS, Trace
+from capflog.attempts import Trace
 from capflog.clock_log import Calls, Log, ms_of
 from capflog.clock_log import told as tellable
 from capflog.collected import node_of
 from capflog.dates import Dating, Days
 from capflog.folds import second_pass
 from capflog.offsets import QUARTER_MS, ZONE_MAX, Here
+from capflog.rotation import DAY_MS
 from capflog.rows import NONE
 from capflog.zone_changes import agreed, observed
 from capflog.zone_names import called
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from capflog.asked import Asked
-    from capflog.collected import Collected, CollectedFiles
+    from capflog.collected import CollectedFiles
     from capflog.dates import Dated
     from capflog.table import Table
     from capflog.told import Told
@@ -226,7 +227,6 @@ def find_zone(
     node: Node,
     told: Told,
     files: CollectedFiles,
-    records: Sequence[Collected],
     dated: Mapping[str, Dated],
 ) -> None:
     """Find a node's zone by what is told, by libEST's access records and by the collection's."""
@@ -244,7 +244,7 @@ def find_zone(
         if seen is not None and any(node.zone.offset_at(at) != seen.offset_at(at) for at in (utc.min(), utc.max())):
             node.basis += f" (log_access carries {seen.name})"
         return
-    zone, collected_names = _collected_zone(node, files, records, members, seen, utc)
+    zone, collected_names = _collected_zone(node, files, members, seen, utc)
     if zone is not None:
         names = collected_names
         node.zone = zone.within(first, last)
@@ -309,7 +309,6 @@ def _span(node: Node, utc: np.ndarray) -> tuple[int, int]:
 def _collected_zone(
     node: Node,
     files: CollectedFiles,
-    records: Sequence[Collected],
     members: Sequence[str],
     seen: Zone | None,
     utc: np.ndarray,
@@ -320,7 +319,7 @@ def _collected_zone(
     """
     own = [record for member in members if (record := files.modified_of(member)) is not None and record.zone]
     if not own and not node.name:
-        own = [record for record in records if record.zone]
+        own = [record for record in files.all if record.zone]
     by_name: dict[str, int] = {}
     for record in own:
         by_name.setdefault(record.zone, record.modified)

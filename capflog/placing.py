@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from capflog.attempts import by_member
-from capflog.clock_log import Log, first_since, told
+from capflog.clock_log import told
 from capflog.rows import NONE
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from capflog.clock_tracks import Track
     from capflog.nodes import Folder, Node
-    from capflog.starts import Start
     from capflog.table import Table
 
 #: Bounds closer than this make a time to show; farther apart a record has bounds alone. (ms)
@@ -179,60 +177,3 @@ def place_iis(
     earliest[rows] = at - high
     latest[rows] = at + 999 - low
     return offset
-
-
-def place_ciscora(
-    log: Log, starts: Sequence[Start], time: np.ndarray, earliest: np.ndarray, latest: np.ndarray
-) -> None:
-    """Give CiscoRA's lines the time of their twins in error.log, or bounds by CAPF's own account of the starts."""
-    table = log.table
-    reads, asks = log.of("capf", "capf.init", "capf.param"), log.of("capf", "ces.start.requested")
-    asked: list[tuple[int, int]] = []
-    for begun, row in zip(first_since(reads, asks).tolist(), asks.tolist(), strict=True):
-        at = int(time[row])
-        low = int(time[begun]) if begun >= 0 else at - 120_000 if at != NONE else NONE
-        asked.append((low, at + 60_000 if at != NONE else NONE))
-    table.keep_texts(row for start in starts if start.ciscora is not None for row in start.rows)
-
-    def said(row: int) -> str:
-        return re.sub(r"^(?:nginx: \[\w+\] |\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: )", "", table.text(row))
-
-    for back, start in enumerate(reversed(starts), start=1):
-        if start.ciscora is None:
-            continue
-        rows = start.ciscora.rows
-        if start.nginx is not None:
-            twins: dict[str, list[int]] = {}
-            for row in start.nginx.rows:
-                twins.setdefault(said(row), []).append(row)
-            for row in rows:
-                twin = twins.get(said(row))
-                if twin:
-                    match = twin.pop(0) if len(twin) > 1 else twin[0]
-                    time[row], earliest[row], latest[row] = time[match], earliest[match], latest[match]
-            known = [int(t) for t in time[start.nginx.rows] if t != NONE]
-            low, high = (min(known), max(known) + 999) if known else (NONE, NONE)
-        elif back <= len(asked):
-            low, high = asked[-back]
-        else:
-            low, high = NONE, NONE
-        for row in rows:
-            if time[row] == NONE:
-                earliest[row], latest[row] = low, high
-                if NONE not in (low, high) and high - low <= NARROW_MS:
-                    time[row] = low
-    _bound_by_order(starts, earliest, latest)
-
-
-def _bound_by_order(starts: Sequence[Start], earliest: np.ndarray, latest: np.ndarray) -> None:
-    """Bound the starts of which nothing tells the time by the starts before and after them in the logs."""
-    untold = {id(start) for start in starts if all(earliest[row] == latest[row] == NONE for row in start.rows)}
-    for edge, order, pick in ((earliest, starts, max), (latest, starts[::-1], min)):
-        other = latest if edge is earliest else earliest
-        known: int | None = None
-        for start in order:
-            if id(start) in untold:
-                edge[start.rows] = NONE if known is None else known + (1 if edge is earliest else -1)
-                continue
-            bounds = [int(other[row]) for row in start.rows if other[row] != NONE]
-            known = pick(bounds) if bounds else known

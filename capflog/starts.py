@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.attempts import by_member, rotation_key
+from capflog.attempts import by_member
+from capflog.rotation import rotation_key
 from capflog.rows import NONE
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ FAILURES = frozenset(
 SUCCESSES = frozenset({"ces.chain.ok", "ces.started", "nginx.started"})
 #: What libEST logs only while it serves: a start is over when one of these stands in its file.
 SERVING = frozenset({"est.peer", "est.request", "est.access", "est.auth.challenge", "est.client.nocert"})
+
+
+#: Processes that NGINX starts one after another have numbers this near to each other, where the system is not busy with
+#: others; numbers begin anew after the last one (Linux: kernel.pid_max, 32768 unless it was raised).
+PIDS_APART, PIDS = 64, 32768
 
 
 @dataclass(slots=True)
@@ -176,7 +182,12 @@ def find_starts(table: Table) -> list[Start]:
     starts: list[Start] = []
     free = len(nginx)
     for block in reversed(ciscora):
-        twin = max((_last_below(own, free) for way, own in ways.items() if _alike(block, way)), default=-1)
+        alike = [own for way, own in ways.items() if _alike(block, way)]
+        twin = max((_last_below(own, free) for own in alike), default=-1)
+        if twin >= 0 and not _one_process(block, nginx[twin]):
+            # Its process's number tells it from the others, if any is its own.
+            others = (k for own in alike for k in own if k < free and _one_process(block, nginx[k]))
+            twin = max(others, default=-1)
         if twin < 0:
             starts.append(Start(block, None))
             continue
@@ -185,6 +196,13 @@ def find_starts(table: Table) -> list[Start]:
         free = twin
     starts += [Start(None, nginx[k]) for k in range(free - 1, -1, -1)]
     return starts[::-1]
+
+
+def _one_process(ciscora: Block, nginx: Block) -> bool:
+    """Tell whether blocks may be of one process: the one that starts, and the NGINX master that it leaves behind."""
+    if ciscora.pid is None or nginx.pid is None:
+        return True
+    return 0 <= (ciscora.pid - nginx.pid) % PIDS <= PIDS_APART
 
 
 def _last_below(numbers: list[int], bound: int) -> int:

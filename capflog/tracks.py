@@ -9,6 +9,7 @@ some moment, the clock was set then.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -131,17 +132,26 @@ def _parts(brackets: Brackets, depth: int) -> list[Brackets]:
         return [brackets]
     # Where the one line ends and the other begins those that contradict change from few to many.
     share = np.cumsum(wrong - count / len(brackets))
-    best, least = 0, count
-    tries = {int(np.argmin(share)) + 1, int(np.argmax(share)) + 1, *np.linspace(0, len(brackets), 9)[1:-1].astype(int)}
-    for cut in sorted(tries):
+    edges = sorted({int(np.argmin(share)) + 1, int(np.argmax(share)) + 1})
+    tries = dict.fromkeys([*edges, *np.linspace(0, len(brackets), 9)[1:-1].astype(int).tolist()])
+    best, least = [brackets], count
+    for cut in tries:
         if 0 < cut < len(brackets):
-            left = int(_contradicting(brackets.chosen(slice(0, cut))).sum())
-            left += int(_contradicting(brackets.chosen(slice(cut, None))).sum())
-            if left < least:
-                best, least = cut, left
+            best, least = min((best, least), _cut(brackets, [cut]), key=lambda found: found[1])
+    if len(edges) > 1:
+        # A clock that was set and put right again: neither cut alone leaves less that contradicts.
+        twice, left = _cut(brackets, edges)
+        if min(len(part) for part in twice) >= 3 and left * 2 < least:
+            best, least = twice, left
     if least * 2 > count:
         return [brackets]
-    return [part for side in (slice(0, best), slice(best, None)) for part in _parts(brackets.chosen(side), depth - 1)]
+    return [part for side in best for part in _parts(side, depth - 1)]
+
+
+def _cut(brackets: Brackets, cuts: list[int]) -> tuple[list[Brackets], int]:
+    """Cut brackets at places; gives the parts, and how many contradict most of their part."""
+    parts = [brackets.chosen(slice(begin, end)) for begin, end in pairwise([0, *cuts, len(brackets)])]
+    return parts, sum(int(_contradicting(part).sum()) for part in parts if len(part))
 
 
 def _limit(since: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:

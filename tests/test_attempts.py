@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from capflog import attempts, unnamed
-from capflog.attempts import rotation_key
 from capflog.events import Event
+from capflog.rotation import rotation_key
 from capflog.table import TableBuilder
 from tests.scenes import (
     DAY,
