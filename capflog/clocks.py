@@ -214,7 +214,9 @@ def _take_zone(node: Node, pieces: Sequence[Piece]) -> None:
     found = observed(np.concatenate(utc), np.repeat([zone for _, zone in taken], 50))
     assert found is not None
     node.zone = found
-    node.basis = f"{' then '.join(_names(found))}, taken from the match with IIS"
+    node.basis = "zone taken from the match with IIS"
+    if not found.constant:
+        node.basis += f": {' then '.join(_names(found))}"
     node.matched = True
     node.fold()
 

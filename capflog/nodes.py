@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from capflog.folds import second_pass
 from capflog.offsets import QUARTER_MS, ZONE_MAX, Here
 from capflog.rotation import DAY_MS
 from capflog.rows import NONE
-from capflog.zone_changes import agreed, observed
+from capflog.zone_changes import agreed, changes_so, observed
 from capflog.zone_names import called
 from capflog.zones import Zone
 
@@ -267,10 +268,11 @@ def find_zone(
 def _zone_of_files(node: Node, dated: Mapping[str, Dated]) -> Zone | None:
     """Find the zone by the times in UTC at which the files of a node were last written, and their last lines' stamps.
 
-    One file may be so by chance: two have to agree to the second.
+    One file may be so by chance: two have to agree to the second. Where they say two things, and a zone changed from
+    the one to the other between them, so did this one.
     """
     table = node.log.table
-    votes: Counter[int] = Counter()
+    marks: list[tuple[int, int]] = []
     for source in ("capf", "nginx"):
         for begin, end, code, _ in table.runs_of(source).tolist():
             mark = dated.get(table.members[code])
@@ -283,10 +285,14 @@ def _zone_of_files(node: Node, dated: Mapping[str, Dated]) -> Zone | None:
             ahead = (int(stamps[-1]) - ms_of(mark.modified)) % DAY_MS
             quarters = round(ahead / QUARTER_MS) * QUARTER_MS
             if -_WRITTEN_MS <= ahead - quarters <= 1000:
-                votes[quarters if quarters <= ZONE_MAX else quarters - DAY_MS] += 1
-    if not votes:
+                marks.append((ms_of(mark.modified), quarters if quarters <= ZONE_MAX else quarters - DAY_MS))
+    if not marks:
         return None
-    (quarters, often), *others = votes.most_common(2)
+    marks.sort()
+    (quarters, often), *others = Counter(offset for _, offset in marks).most_common(2)
+    turns = [(a, b) for a, b in pairwise(marks) if a[1] != b[1]]
+    if often > 1 and turns and all(changes_so(a[1], b[1], a[0], b[0]) for a, b in turns):
+        return observed(*np.array(marks, dtype=np.int64).T)
     return Zone.fixed(quarters // 1000) if often > 1 and not any(count * 2 > often for _, count in others) else None
 
 

@@ -80,6 +80,9 @@ def show(page: Page, number: int, problem: Problem, times: Times, titles: dict[s
     if len(problem) == 1:
         page.add(page.say(head.title, SEVERITY_STYLES[head.severity]), first=mark, hang=_INDENT)
         page.add(_kind(page, head), indent=_INDENT)
+        if head.severity == "info":
+            _note(page, head)
+            return
         _where(page, problem, times)
         _why(page, head)
         _prove(page, problem, times)
@@ -109,6 +112,14 @@ def show(page: Page, number: int, problem: Problem, times: Times, titles: dict[s
         )
         _why(page, finding)
         _what(page, finding, titles, known={f.rule for f in problem})
+
+
+def _note(page: Page, finding: Finding) -> None:
+    """Say what a note says in a sentence or two: nothing is wrong."""
+    sentences = re.split(r"(?<=[.!?]) (?=[A-Z])", finding.explanation)
+    page.add(page.say(" ".join(sentences[:2])), indent=_INDENT, width=PROSE)
+    more = page.join(page.say("What it means and what can be done: capflog rule "), page.log(finding.rule))
+    page.add(more, indent=_INDENT, width=PROSE)
 
 
 def _kind(page: Page, finding: Finding) -> Text:

@@ -20,6 +20,20 @@ _STATUS = {
 _LABEL = 9
 
 
+class Raised(Protocol):
+    """A higher severity of a rule, and on which condition it has it."""
+
+    @property
+    def severity(self) -> str:
+        """error or warning."""
+        ...
+
+    @property
+    def when(self) -> str:
+        """The condition."""
+        ...
+
+
 class Rule(Protocol):
     """What is shown of a rule: :class:`capflog.rulebook.Rule` bears it."""
 
@@ -46,6 +60,11 @@ class Rule(Protocol):
     @property
     def since(self) -> str:
         """The version of capflog that had it first."""
+        ...
+
+    @property
+    def raised(self) -> Sequence[Raised]:
+        """Its higher severities, the highest first."""
         ...
 
     @property
@@ -102,7 +121,9 @@ def render_rule(rule: Rule, *, width: int, color: bool, unicode: bool) -> str:
     if rule.explanation.strip():
         page.heading("Why")
         page.prose(rule.explanation, indent=2)
-    for heading, condition in (("Speaks when", rule.when), ("Speaks, but only as likely, when", rule.likely or "")):
+    raised = [(f"Is of severity {own.severity} when", own.when) for own in rule.raised]
+    speaks = [("Speaks when", rule.when), ("Speaks, but only as likely, when", rule.likely or "")]
+    for heading, condition in (*speaks, *raised):
         if condition.strip():
             page.heading(heading)
         for line in _alternatives(condition):

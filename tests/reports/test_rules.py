@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
 
+@dataclass(frozen=True, slots=True)
+class Higher:
+    """A higher severity of a rule, by what is shown of it."""
+
+    severity: str
+    when: str
+
+
 @dataclass
 class SomeRule:
     """A rule by what is shown of it."""
@@ -33,6 +41,7 @@ class SomeRule:
     alternatives: list[str] = field(default_factory=list)
     supersedes: list[str] = field(default_factory=list)
     references: list[dict[str, str]] = field(default_factory=list)
+    raised: list[Higher] = field(default_factory=list)
 
 
 FOUND = h.chain()
@@ -128,3 +137,24 @@ def test_no_text_breaks_the_page(hostile: bool) -> None:
     h.check_page(partial(render_rule, rule))
     h.check_page(partial(render_rules, [rule, WHOLE]))
     h.check_page(partial(render_explanation, h.poisoned(EXPLANATION) if hostile else EXPLANATION))
+
+
+def test_on_which_condition_a_rule_is_of_a_higher_severity() -> None:
+    rule = SomeRule("clock-offset", "Clocks differ", severity="info", when="clock with offset >= 2")
+    text = render_rule(rule, width=80, color=False, unicode=True)
+    assert "severity" not in text.lower()
+    rule = replace(
+        rule, raised=[Higher("error", "curl.failed with code = 60"), Higher("warning", "clock with offset >= 60")]
+    )
+    lines = render_rule(rule, width=80, color=False, unicode=True).splitlines()
+    places = [
+        lines.index(line)
+        for line in (
+            "  clock with offset >= 2",
+            "IS OF SEVERITY ERROR WHEN",
+            "  curl.failed with code = 60",
+            "IS OF SEVERITY WARNING WHEN",
+            "  clock with offset >= 60",
+        )
+    ]
+    assert places == sorted(places)

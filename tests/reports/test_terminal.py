@@ -364,6 +364,18 @@ def test_errors_come_before_warnings_before_notes() -> None:
     assert order == sorted(order)
 
 
+def test_a_note_is_said_in_two_sentences() -> None:
+    """Nothing is wrong: what can be done stands in the rule."""
+    told = "The clock is 2.4 s behind. It matters little. There is more to say of it. And more."
+    note = h.finding("clock-offset", "Clocks differ", severity="info", explanation=told)
+    shown = section(text_of(h.empty(findings=[note])), "NOTES")
+    assert "The clock is 2.4 s behind. It matters little." in " ".join(shown.split())
+    assert "capflog rule clock-offset" in shown
+    assert not any(word in shown for word in ("There is more", "Do ", "Confirm", "Proof", h.CISCORA))
+    loud = section(text_of(h.empty(findings=[replace(note, severity="warning")])), "WARNINGS")
+    assert all(word in loud for word in ("There is more", "Do ", "Confirm", "Proof"))
+
+
 def test_days_are_shown_where_there_is_more_than_one() -> None:
     second = h.enrollment(2, "SEPB", "10:00:00", "issued", started=h.at("10:00:00", "2019-03-06"), ended=None)
     text = text_of(h.empty(enrollments=[h.enrollment(1, "SEPA", "10:00:00", "issued"), second]))
