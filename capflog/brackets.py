@@ -88,19 +88,19 @@ def _of_line(piece: Piece) -> Callable[[np.ndarray], np.ndarray]:
     return lambda at: np.round(piece.offset(at + round(piece.start))).astype(np.int64)
 
 
-def brackets_of(here: Here, asked: Asked, guesses: Sequence[Guess]) -> Brackets:
-    """List the brackets that both logs give, in the order of IIS's log.
+def brackets_of(here: Here, asked: Asked, guesses: Sequence[Guess]) -> list[Brackets]:
+    """List the brackets that both logs give for each guess, in the order of IIS's log.
 
     Where CAPF's calls give enough, CES's whole seconds are not asked: NGINX stamps a line with the time at which it
     began what it is about, and a plugin that waits for the CA holds it up.
     """
-    parts = []
+    found = []
     for guess in guesses:
-        calls, crowds = _of_calls(here, asked, guess), _of_crowds(here, asked, guess)
-        parts += [calls, crowds]
-        if len(calls) + len(crowds) < _CALLS_ENOUGH:
+        parts = [_of_calls(here, asked, guess), _of_crowds(here, asked, guess)]
+        if sum(len(part) for part in parts) < _CALLS_ENOUGH:
             parts.append(_of_ces(here, asked, guess))
-    return Brackets.together(parts)
+        found.append(Brackets.together(parts))
+    return found
 
 
 def bracket_of_spell(spell: Spell, asked: Asked) -> Brackets:
@@ -225,6 +225,11 @@ def _of_calls(here: Here, asked: Asked, guess: Guess) -> Brackets:
     low = stamp - answered[mine][chain] + (done[last[chain]] - done[item + 1])
     high = stamp + SECOND_MS - called[mine][chain] - (done[item + 1] - done[first[chain]])
     low, high = np.maximum.reduceat(low, bounds[:-1]), np.minimum.reduceat(high, bounds[:-1])
+    # A chain that took longer than the call, by IIS's account, tells of its stamps alone.
+    plain_low, plain_high = stamp - answered[mine][chain], stamp + SECOND_MS - called[mine][chain]
+    odd = low >= high
+    low[odd] = np.maximum.reduceat(plain_low, bounds[:-1])[odd]
+    high[odd] = np.minimum.reduceat(plain_high, bounds[:-1])[odd]
     return Brackets(stamp[bounds[:-1]], low, high, places[first])
 
 

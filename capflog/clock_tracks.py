@@ -14,9 +14,11 @@ from capflog.clock_log import each_once
 from capflog.intervals import SECOND_MS
 from capflog.offsets import Here, Spell, searched, spells_of, torn
 from capflog.rotation import rotation_key
-from capflog.tracks import Brackets, Piece, pieces_of
+from capflog.tracks import DRIFT_MAX, Brackets, Piece, pieces_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from capflog.table import Table
 
 #: A jump of less than this is no more than the bounds may hide. (ms)
@@ -97,15 +99,31 @@ def measured(here: Here, asked: Asked, zone_known: bool) -> Measured:
     # One spell on which all agree bounds the offset, whichever line there is whose.
     agreed = [bracket_of_spell(spell, mine) for spell in spells if len(spells) == 1 and spell.matched == spell.of]
     brackets = brackets_of(here, mine, Guess.of_spells(spells))
-    pieces = pieces_of(Brackets.together([brackets, *agreed]))
+    pieces = [piece for part in _joined(spells, brackets) for piece in pieces_of(Brackets.together([part, *agreed]))]
+    count = sum(len(part) for part in brackets)
     if pieces:
         # With what that tells, enrollments can be told apart that follow one another closely.
         again = brackets_of(here, mine, Guess.of_pieces(pieces))
-        if len(again) > len(brackets):
-            brackets, pieces = again, pieces_of(Brackets.together([again, *agreed]))
-    elif len(brackets) < _FEW:
+        closer = sum(len(part) for part in again)
+        if closer > count and all(len(part) for part in again):
+            pieces = [piece for part in again for piece in pieces_of(Brackets.together([part, *agreed]))]
+            count = closer
+    elif count < _FEW:
         pieces = pieces_of(Brackets.together([bracket_of_spell(spell, mine) for spell in spells]))
-    return Measured(mine, pieces, matched, of, len(brackets), torn=not pieces)
+    return Measured(mine, pieces, matched, of, count, torn=not pieces)
+
+
+def _joined(spells: Sequence[Spell], brackets: Sequence[Brackets]) -> list[Brackets]:
+    """Put the brackets of spells together that may be of one clock that drifts, but not those of one that was set."""
+    found: list[list[Brackets]] = []
+    before: Spell | None = None
+    for spell, part in zip(spells, brackets, strict=True):
+        drifted = 0.0 if before is None else DRIFT_MAX * (spell.end - before.begin)
+        if before is None or abs(spell.middle - before.middle) > 2 * SECOND_MS + drifted:
+            found.append([])
+        found[-1].append(part)
+        before = spell
+    return [Brackets.together(parts) for parts in found]
 
 
 def _of_this_node(here: Here, asked: Asked, zone_known: bool) -> Asked:
