@@ -40,7 +40,7 @@ _CALLS_ENOUGH = 10
 _MINUTE_MS = 60_000
 
 #: So many brackets of a kind are enough.
-_ENOUGH = 4_000
+_ENOUGH = 2_000
 
 #: Before and behind every moment. (ms)
 _FAR = 1 << 60
@@ -144,7 +144,7 @@ def _of_crowds(here: Here, asked: Asked, guess: Guess) -> Brackets:
     certificates = every[(asked.step[every] == CERTIFICATE) & good]
     forms = every[(asked.step[every] == FORM) & good]
     parts = []
-    crowds = np.flatnonzero(ends - starts > 1)
+    crowds = _enough(np.flatnonzero(ends - starts > 1))
     for begin, end in zip(starts[crowds].tolist(), ends[crowds].tolist(), strict=True):
         mine = within[begin:end]
         edges = np.array([called[mine[0]], answered[mine].max()])
@@ -163,15 +163,16 @@ def _of_crowds(here: Here, asked: Asked, guess: Guess) -> Brackets:
 
 
 def _by_minutes(done: np.ndarray, low: np.ndarray, begun: np.ndarray, high: np.ndarray, order: np.ndarray) -> Brackets:
-    """Put bounds from below and from above together where they are of the same minute, the closest of each."""
-    minutes = np.unique(done // _MINUTE_MS)
-    rows = []
-    for minute in minutes[np.linspace(0, len(minutes) - 1, min(len(minutes), _ENOUGH)).astype(int)].tolist():
-        lows, highs = done // _MINUTE_MS == minute, begun // _MINUTE_MS == minute
-        if highs.any():
-            place = order[: len(done)][lows][0]
-            rows.append((done[lows][0], low[lows].max(), high[highs].min(), place))
-    return Brackets(*np.array(rows, dtype=np.int64).T) if rows else _NO_BRACKETS
+    """Put bounds from below and from above together where they are of the same minute, the closest of each.
+
+    ``done`` and ``begun`` are in order.
+    """
+    minutes, first = np.unique(done // _MINUTE_MS, return_index=True)
+    others, begins = np.unique(begun // _MINUTE_MS, return_index=True)
+    _, here, there = np.intersect1d(minutes, others, assume_unique=True, return_indices=True)
+    lows, highs = np.maximum.reduceat(low, first)[here], np.minimum.reduceat(high, begins)[there]
+    some = _enough(np.arange(len(here)))
+    return Brackets(done[first[here]], lows, highs, order[first[here]]).chosen(some)
 
 
 def _enough(places: np.ndarray) -> np.ndarray:
@@ -265,14 +266,26 @@ def _of_ces(here: Here, asked: Asked, guess: Guess) -> Brackets:
 
 
 def highest_of(here: Here, asked: Asked, spell: Spell) -> int | None:
-    """Give how far IIS can be ahead at the most by requests to CES alone: CES asks the CA after it was asked, in ms."""
-    first = asked.by_time
-    at, taken = asked.at[first], np.maximum(asked.taken[first] - _TICK_MS, 0)
-    begin = np.searchsorted(at, here.received + spell.low - SECOND_MS, side="left")
-    some = begin < len(at)
-    begin, received = begin[some], here.received[some]
-    close = at[begin] - received <= spell.high + WORK_MS
-    begin, received = begin[close], received[close]
-    if not len(begin):
+    """Give how far IIS can be ahead at the most by requests to CES alone: CES asks the CA after it was asked, in ms.
+
+    What is asked of either after a silence is one and the same enrollment, if only one such follows on the other.
+    """
+    received = here.received[_first_of(here.received)]
+    begun = asked.by_time[_first_of(asked.at[asked.by_time])]
+    at = asked.at[begun]
+    first = np.searchsorted(at, received + spell.low - SECOND_MS, side="left")
+    last = np.searchsorted(at, received + spell.high + WORK_MS, side="right")
+    one = last - first == 1
+    if not one.any():
         return None
-    return int((at[begin] + SECOND_MS - taken[begin] - received).min())
+    begun, received = begun[first[one]], received[one]
+    bounds = asked.at[begun] + SECOND_MS - np.maximum(asked.taken[begun] - _TICK_MS, 0) - received
+    # A clock may drift: what bounds it all the time is the highest of what bounds it for a while. What is far below
+    # most others there is of another enrollment.
+    spans = np.array_split(bounds, max(1, min(8, len(bounds) // 5)))
+    return max(int(own[own >= np.median(own) - _SLACK_MS].min()) for own in spans)
+
+
+def _first_of(times: np.ndarray) -> np.ndarray:
+    """Give the places of those moments, which are in order, that come after a silence."""
+    return np.flatnonzero(np.append(True, np.diff(times) > WORK_MS)[: len(times)])

@@ -55,11 +55,16 @@ class Requests:
         return Requests(*(getattr(self, name)[which] for name in self.__slots__))
 
 
-def ca_requests(columns: Columns) -> Requests:
-    """List the requests that CES made of the CA, in the order of time; those of browsers and others are nobody's."""
+def ca_requests(columns: Columns, strangers: np.ndarray = NO_ROWS) -> Requests:
+    """List the requests that CES made of the CA, in the order of time; those of browsers and others are nobody's.
+
+    ``strangers``: rows, in order, of requests of CES on nodes that none of the logs is of: they are nobody's, too.
+    """
     table = columns.table
     rows = table.of_source("iis")
     rows = rows[by_words(columns, "agent", rows, lambda agent: (agent or "CiscoRA").startswith("CiscoRA")) != 0]
+    if len(strangers):
+        rows = rows[~np.isin(rows, strangers)]
     # HTTP.sys logs no User-Agent: what asks for /certsrv from where CES asks is taken for CES.
     refused = table.of_source("httperr")
     asks = by_words(columns, "url", refused, lambda url: (url or "").lower().startswith("/certsrv")) != 0

@@ -30,7 +30,10 @@ _FEW = 5
 
 @dataclass
 class Track:
-    """Pieces of a clock's log, in its order, each with its offset; ``cuts``: the first row of all but the first.
+    """Pieces of a clock's log, in the order of time, each with its offset.
+
+    ``order``: their numbers in the order of the log: where a clock is set back by days its older file comes first.
+    ``cuts``: the first row of all but the first of these.
 
     ``rank``: the place of each member among those of the log, by its number in the table. ``ahead``: how far the node
     that it was measured by is ahead of the reference, in ms.
@@ -40,6 +43,7 @@ class Track:
     rank: np.ndarray
     cuts: list[tuple[int, int]] = field(default_factory=list)
     """(place of the member, row) of the first row of each piece but the first."""
+    order: list[int] = field(default_factory=list)
     members: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int16))
     ahead: int = 0
 
@@ -66,7 +70,8 @@ class Track:
         place = self.rank[self.members[rows]].astype(np.int64)
         for member, row in self.cuts:
             which += (place > member) | ((place == member) & (rows >= row))
-        return which
+        found: np.ndarray = np.array(self.order)[which]
+        return found
 
 
 @dataclass
@@ -161,13 +166,15 @@ def track_of(table: Table, rows: np.ndarray, at: np.ndarray, asked: Asked, piece
     rows, at = rows[turn], at[turn]
     key = _keys(rank[table.member[rows]], rows)
     own = _keys(rank[table.member[asked.rows]], asked.rows)
-    for before, after in pairwise(pieces):
+    track.order = sorted(range(len(pieces)), key=lambda number: pieces[number].begin)
+    for before, after in pairwise([pieces[number] for number in track.order]):
         begin, end = np.searchsorted(key, own[[before.end, after.begin]])
         jumps = np.diff(at[begin : end + 1])
         middle = np.array([(int(at[begin]) + int(at[end])) // 2])
         jump = float(after.offset(middle)[0] - before.offset(middle)[0])
-        # A clock that is put back shows it; one that is put forward leaves a hole.
-        cut = end if not len(jumps) else begin + 1 + int(np.argmin(jumps) if jump < -_JUMP_MS else np.argmax(jumps))
+        # A clock that is put back shows it, unless it is by less than nothing was logged; otherwise there is a hole.
+        shown = jump < -_JUMP_MS and jumps.min(initial=0) < 0
+        cut = end if not len(jumps) else begin + 1 + int(np.argmin(jumps) if shown else np.argmax(jumps))
         track.cuts.append((int(rank[table.member[rows[cut]]]), int(rows[cut])))
     return track
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +33,7 @@ from capflog.rows import NONE
 from capflog.start_times import place_ciscora
 from capflog.told import NOTHING, Told
 from capflog.zone_changes import changes_so, observed, offsets_at
-from capflog.zones import Zone
+from capflog.zones import Zone, offset_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,6 +56,7 @@ class Alignment:
     """What was found out: the clocks for the report, whether IIS's offset is known, the node's zone (None: it is not).
 
     ``moved``: what was taken off the stamps of rows, in ms, so that it can be put back where nothing is to be shifted.
+    ``strangers``: IIS's rows of requests of CES on nodes that none of these logs is of, in order.
     """
 
     clocks: list[Clock]
@@ -63,6 +64,7 @@ class Alignment:
     display_zone: Zone | None
     sources: set[str]
     moved: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    strangers: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass
@@ -75,6 +77,8 @@ class Machine:
     by: Node | None = None
     found: Measured | None = None
     track: Track | None = None
+    strangers: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Rows of requests of CES on other nodes, of which the bundle holds no log."""
 
 
 def align(
@@ -111,7 +115,8 @@ def align(
     clocks = described(table, nodes, machines, told)
     sources = {source for source in SOURCES if len(table.runs_of(source))}
     known = any(machine.track is not None for machine in machines)
-    return Alignment(clocks, known, nodes[0].zone, sources, moved)
+    strangers = np.sort(np.concatenate([moved[0][0][:0], *(machine.strangers for machine in machines)]))
+    return Alignment(clocks, known, nodes[0].zone, sources, moved, strangers)
 
 
 def unalign(table: Table, alignment: Alignment, evidence: Iterable[Evidence]) -> None:
@@ -135,13 +140,9 @@ def _measure(nodes: Sequence[Node], machines: Sequence[Machine]) -> None:
     """Find the servers' clocks by what each node tells of them, and by them how the nodes' own clocks differ."""
     found: list[list[Measured]] = []
     for node in nodes:
-        here = node.here()
         if node.zone is None and machines:
-            first = [measured(here, machine.asked, zone_known=False) for machine in machines]
-            best = max(first, key=lambda one: one.matched)
-            if best.pieces:
-                _take_zone(node, best.pieces)
-                here = node.here()
+            _match_zone(node, machines)
+        here = node.here()
         known = node.zone is not None
         own = [measured(here, machine.asked, zone_known=known) for machine in machines]
         if node.by_files and any(_turn(node, one.pieces) for one in own):
@@ -168,7 +169,10 @@ def _measure(nodes: Sequence[Node], machines: Sequence[Machine]) -> None:
             # A node of which nothing tells how it stands to the reference: it is taken to be in step.
             n = max(range(len(nodes)), key=lambda n: (bool(by[n].pieces), by[n].matched, -n))
             _take(machine, nodes[n], by[n])
-    for machine in machines:
+    for machine, *by in zip(machines, *found, strict=True):
+        if all(own.pieces for own in by):
+            ours = np.concatenate([own.asked.rows for own in by])
+            machine.strangers = machine.asked.rows[~np.isin(machine.asked.rows, ours)]
         if machine.found is not None and machine.found.pieces and machine.by is not None:
             rows, at = machine.server.rows, machine.at
             known = at != NONE
@@ -181,8 +185,22 @@ def _relates(node: Node, own: Measured, machine: Machine) -> bool:
     """Tell how far a node's clock is ahead of the reference, if both have their lines in one server's log."""
     if machine.by is None or machine.found is None or not machine.found.pieces or not own.pieces:
         return False
-    by_it, by_other = own.pieces[0], machine.found.pieces[0]
-    at = np.array([(by_it.first + by_it.last) // 2])
+    rows = machine.asked.rows
+    by_row = np.argsort(rows)
+
+    def span(found: Measured, piece: Piece) -> tuple[int, int]:
+        ends = found.asked.rows[[piece.begin, piece.end]]
+        first, last = by_row[np.searchsorted(rows, ends, sorter=by_row)].tolist()
+        return first, last
+
+    def together(pair: tuple[Piece, Piece]) -> int:
+        ours, others = span(own, pair[0]), span(machine_found, pair[1])
+        return min(ours[1], others[1]) - max(ours[0], others[0])
+
+    # The server's clock may have been set: what is compared has to be of one time.
+    machine_found = machine.found
+    by_it, by_other = max(product(own.pieces, machine_found.pieces), key=together)
+    at = np.array([(max(by_it.first, by_other.first) + min(by_it.last, by_other.last)) // 2])
     node.ahead = round(float(by_other.offset(at)[0] - by_it.offset(at)[0])) + machine.by.ahead
     spreads = [high[0] - low[0] for low, high in (by_it.bounds(at), by_other.bounds(at))]
     node.bound = machine.by.bound + round(float(sum(spreads)) / 2)
@@ -194,17 +212,38 @@ def _take(machine: Machine, node: Node, found: Measured) -> None:
         machine.by, machine.found = (node if found.pieces else None), found
 
 
-def _take_zone(node: Node, pieces: Sequence[Piece]) -> None:
-    """Take quarters of an hour of IIS's offset for the node's zone; where that turns as a zone does, for its change."""
-    taken: list[tuple[Piece, int]] = []
-    for piece in pieces:
-        quarters = _quarters(piece)
-        if taken:
-            before, zone = taken[-1]
-            turn = float(piece.offset(np.array([piece.first]))[0] - before.offset(np.array([before.last]))[0])
-            if abs(turn + quarters - zone) > _TURN_MS or (quarters - zone) % _HALF_HOUR_MS or abs(turn) > _DAY_MS // 8:
-                # A clock that was set, not a zone that changed.
-                break
+def _match_zone(node: Node, machines: Sequence[Machine]) -> None:
+    """Find a node's zone by the server that matches best."""
+    found: list[tuple[Measured, Zone | None]] = []
+    # Where the stamps step back as a zone does, they are compared as if it had changed there, too.
+    for turned in dict.fromkeys((node.turned(), None)):
+        node.zone = turned
+        node.fold()
+        here = node.here()
+        found += [(measured(here, machine.asked, zone_known=False), turned) for machine in machines]
+    node.zone = None
+    best, turned = max(found, key=lambda one: one[0].matched)
+    if best.pieces:
+        _take_zone(node, best.pieces, turned)
+    node.fold()
+
+
+def _take_zone(node: Node, pieces: Sequence[Piece], turned: Zone | None = None) -> None:
+    """Take quarters of an hour of IIS's offset for the node's zone; where that turns as a zone does, for its change.
+
+    ``turned``: the zone of the clock that they were found by, a change already taken out; None: there was none.
+    """
+    quarters = _quarters(pieces[0])
+    if quarters is None:
+        return
+    taken = [(pieces[0], quarters)]
+    for before, piece in pairwise(pieces):
+        turn = float(piece.offset(np.array([piece.first]))[0] - before.offset(np.array([before.last]))[0])
+        near = round(turn / _HALF_HOUR_MS) * _HALF_HOUR_MS
+        if turned is not None or abs(turn - near) > _TURN_MS or not _changes_by(-near, before.last, piece.first):
+            # A clock that was set, not a zone that changed.
+            break
+        quarters -= near
         taken.append((piece, quarters))
     moments = [np.linspace(piece.first, piece.last, 50).astype(np.int64) for piece, _ in taken]
     utc = [
@@ -213,6 +252,10 @@ def _take_zone(node: Node, pieces: Sequence[Piece]) -> None:
     ]
     found = observed(np.concatenate(utc), np.repeat([zone for _, zone in taken], 50))
     assert found is not None
+    if turned is not None and found.constant:
+        first, last = (found.offsets[0] + offset for offset in turned.offsets)
+        name = "/".join((found.name, offset_name(last).removeprefix("UTC") or "+00:00"))
+        found = Zone(name, (first, last), (turned.changes[0] - first,))
     node.zone = found
     node.basis = "zone taken from the match with IIS"
     if not found.constant:
@@ -221,37 +264,47 @@ def _take_zone(node: Node, pieces: Sequence[Piece]) -> None:
     node.fold()
 
 
-def _quarters(piece: Piece) -> int:
+def _changes_by(turn: int, first: int, last: int) -> bool:
+    """Tell whether any zone changed so much between two moments, which may be off by what zones are."""
+    first, last = first - _DAY_MS // 2, last + _DAY_MS // 2
+    return not turn or any(changes_so(zone, zone + turn, first, last) for zone in offsets_at(first))
+
+
+def _quarters(piece: Piece) -> int | None:
     """Give the offset, of those that zones have, that is nearest to what IIS is ahead of the node's local time, in ms.
 
-    They are quarters of an hour; where IIS's clock is off by days these are no part of the zone.
+    They are quarters of an hour. None: IIS's clock is off by more than zones are, which tells nothing of the node's,
+    unless it is off by whole days.
     """
     ahead = round(float(piece.offset(np.array([piece.zero]))[0]))
     zones = [zone for zone in offsets_at(piece.zero) if zone % QUARTER_MS == 0]
-    whole = [zone for zone in zones if abs(ahead + zone) < _DAY_MS // 2]
-    if not whole:
-        rest = (ahead + _DAY_MS // 2) % _DAY_MS - _DAY_MS // 2
-        return min(zones, key=lambda zone: (min((rest + zone) % _DAY_MS, -(rest + zone) % _DAY_MS), abs(zone)))
-    return min(whole, key=lambda zone: abs(ahead + zone))
+    nearest = min(zones, key=lambda zone: abs(ahead + zone))
+    if abs(ahead + nearest) <= _HALF_HOUR_MS + _TURN_MS:
+        return nearest
+
+    def rest(zone: int) -> int:
+        return min((ahead + zone) % _DAY_MS, -(ahead + zone) % _DAY_MS)
+
+    nearest = min(zones, key=lambda zone: (rest(zone), abs(zone)))
+    return nearest if rest(nearest) <= _TURN_MS else None
 
 
 def _turn(node: Node, pieces: Sequence[Piece]) -> bool:
     """Have a zone that was read off the last lines change where IIS's offset turns as zones do; tell whether so."""
     if len(pieces) < 2 or node.zone is None or not node.zone.constant:
         return False
-    last, zone = pieces[-1], node.zone.offsets[0]
-    ahead = round(float(last.offset(np.array([last.first]))[0]))
-    moments, zones = [], []
-    for piece in pieces:
-        turn = round(float(piece.offset(np.array([piece.last]))[0]) - ahead)
+    used = node.zone.offsets[0]
+    zones, moments = [used], [_moments(pieces[-1], 0)]
+    for before, after in reversed([*pairwise(pieces)]):
+        turn = float(before.offset(np.array([before.last]))[0] - after.offset(np.array([after.first]))[0])
         near = round(turn / _HALF_HOUR_MS) * _HALF_HOUR_MS
-        if abs(turn - near) > _TURN_MS or abs(near) > 2 * _HALF_HOUR_MS:
-            return False
-        moments.append(np.array([piece.first, piece.last]) - ahead)
-        zones.append(zone - near)
-    for (before, after), (one, other) in zip(pairwise(moments), pairwise(zones), strict=True):
-        if one != other and not changes_so(one, other, int(before[1]), int(after[0])):
-            return False
+        earlier = zones[0] - near
+        own = _moments(before, earlier - used)
+        if abs(turn - near) > _TURN_MS or not changes_so(earlier, zones[0], int(own[1]), int(moments[0][0])):
+            # IIS's clock was set.
+            earlier, own = zones[0], _moments(before, zones[0] - used)
+        zones.insert(0, earlier)
+        moments.insert(0, own)
     found = observed(np.concatenate(moments), np.repeat(zones, 2))
     if found is None or found.constant:
         return False
@@ -259,6 +312,12 @@ def _turn(node: Node, pieces: Sequence[Piece]) -> bool:
     node.basis += f", and IIS tells of its change: {' then '.join(_names(found))}"
     node.fold()
     return True
+
+
+def _moments(piece: Piece, wrong: int) -> np.ndarray:
+    """Give a piece's first and last moment by the node's clock, whose zone was taken to be less by ``wrong``."""
+    at = np.array([piece.first, piece.last])
+    return at - np.round(piece.offset(at)).astype(np.int64) - wrong
 
 
 def _names(zone: Zone) -> list[str]:

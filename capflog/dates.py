@@ -20,6 +20,7 @@ from capflog.clock_log import FIRST_MS, LAST_MS, each_once, ms_of
 from capflog.collected import collected_at
 from capflog.offsets import QUARTER_MS, ZONE_MAX, ZONE_MIN, Here, found_offset, searched
 from capflog.rotation import DAY_MS, Changed
+from capflog.zone_changes import offsets_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
 #: A silence of this or more may be longer by whole days. (ms)
 _QUIET_MS = 1_800_000
+
+#: So far a clock goes back where a zone changes, and a little more for lines of several threads. (ms)
+_BACK_MS = 3_660_000
+
+#: A silence so long is a night's; the calls between two nights tell of their day together. (ms)
+_NIGHT_MS = 18_000_000
 
 #: A file was last changed at the most this long after its last line was stamped, where its time is that of the line; a
 #: zip keeps even seconds only. (ms)
@@ -156,6 +163,7 @@ def _matched(moments: np.ndarray, windows: np.ndarray, positions: np.ndarray, la
 def _counted(trace: Trace, votes: _Votes) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Find the first midnights for which most votes are, rising in the course of the trace.
 
+    They fall by a day where no midnight was, but an hour that happened twice, as one file ended and the next began.
     Gives the positions from which each holds, the midnights, and how many votes each has; None: there are no votes.
     """
     if not len(votes.position):
@@ -175,13 +183,22 @@ def _counted(trace: Trace, votes: _Votes) -> tuple[np.ndarray, np.ndarray, np.nd
     if table.max(axis=1).sum() - total[best] <= _JUMP or table.size > 4_000_000:
         return whole
     # The best way through the groups: each on the day of the one before it, or on a later one.
+    every = np.arange(len(days))
+    next_day = np.searchsorted(days, days + DAY_MS)
+    next_day[next_day == len(days)] = 0
+    falls = days[next_day] == days + DAY_MS
+    folds = _folds(trace)
     score, came = table[0], []
-    for own in table[1:]:
+    for number, own in enumerate(table[1:], 1):
         top = np.maximum.accumulate(score)
         first = np.array([int(np.argmax(score[: k + 1])) for k in range(len(days))])
         stay = score >= top - _JUMP
-        came.append(np.where(stay, np.arange(len(days)), first))
-        score = np.where(stay, score, top - _JUMP) + own
+        best_of, source = np.where(stay, score, top - _JUMP), np.where(stay, every, first)
+        if np.isin(quiet[groups[number - 1] : groups[number]], folds).any():
+            back = falls & (score[next_day] - _JUMP > best_of)
+            best_of, source = np.where(back, score[next_day] - _JUMP, best_of), np.where(back, next_day, source)
+        came.append(source)
+        score = best_of + own
     way = [int(np.argmax(score))]
     for back in came[::-1]:
         way.append(int(back[way[-1]]))
@@ -193,6 +210,8 @@ def _counted(trace: Trace, votes: _Votes) -> tuple[np.ndarray, np.ndarray, np.nd
             continue
         # The longest silence between the two groups is where the days went by.
         between = quiet[groups[k - 1] : groups[k]]
+        if way[k] < way[k - 1]:
+            between = between[np.isin(between, folds)]
         begins.append(int(between[np.argmax(_steps(trace)[between - 1])]))
         midnights.append(int(days[way[k]]))
         held.append(table[k, way[k]])
@@ -201,6 +220,13 @@ def _counted(trace: Trace, votes: _Votes) -> tuple[np.ndarray, np.ndarray, np.nd
 
 def _steps(trace: Trace) -> np.ndarray:
     found: np.ndarray = np.diff(trace.unrolled)
+    return found
+
+
+def _folds(trace: Trace) -> np.ndarray:
+    """List the positions at which, if no midnight is counted there, the clock went back by no more than zones do."""
+    steps = _steps(trace)
+    found: np.ndarray = np.flatnonzero((steps > DAY_MS - _BACK_MS) & (steps < DAY_MS)) + 1
     return found
 
 
@@ -219,9 +245,14 @@ class Dating:
     dated: Mapping[str, Dated]
 
     def days(self) -> Days:
-        """Find them."""
-        if self.told is not None:
-            return Days.one(self.told, "date declared with --date", known=True)
+        """Find them; what is told counts for the first day, and the logs for those that went by in silence."""
+        found = self._found()
+        if self.told is None:
+            return found
+        later = found.midnights - found.midnights[0] if found.known else found.midnights[:1] * 0
+        return Days(found.begins[: len(later)], self.told + later, "date declared with --date", known=True)
+
+    def _found(self) -> Days:
         lasts = self._lasts()
         by_ces, found, of = self._by_ces()
         by_record = self._by_records(lasts)
@@ -235,13 +266,19 @@ class Dating:
                 told.append("date by the collection's own record of the trace files")
             return self._known(counted, "; ".join(told))
         by_iis, basis = self._by_iis()
+        by_files, exact = self._by_files(lasts)
         if by_iis is not None:
             counted = _counted(self.trace, by_iis)
             assert counted is not None
+            if exact and by_files is not None:
+                # IIS's clock may be off by days, that of the files' last lines is the node's own.
+                apart = np.unique(by_files.midnight - Days(*counted[:2], "", known=True).of(by_files.position))
+                if len(apart) == 1 and apart[0]:
+                    counted = counted[0], counted[1] + apart[0], counted[2]
+                    basis += "; by the trace files' own times IIS is of another day"
             return self._known(counted, basis)
-        exact = self._by_files(lasts)
-        if exact is not None:
-            counted = _counted(self.trace, exact)
+        if by_files is not None:
+            counted = _counted(self.trace, by_files)
             assert counted is not None
             return self._known(counted, "date by the trace files' own times, which are those of their last lines")
         day, basis = self._by_hints(lasts)
@@ -251,8 +288,10 @@ class Dating:
     def _known(counted: tuple[np.ndarray, np.ndarray, np.ndarray], basis: str) -> Days:
         begins, midnights, _ = counted
         if len(begins) > 1:
-            days = int((midnights[-1] - midnights[0]) // DAY_MS)
-            basis += f"; {days} days without a line in {len(begins) - 1} places"
+            rises = np.diff(midnights)
+            rises = rises[rises > 0]
+            if len(rises):
+                basis += f"; {int(rises.sum()) // DAY_MS} days without a line in {len(rises)} places"
         return Days(begins, midnights, basis, known=True)
 
     def _lasts(self) -> dict[str, tuple[int, int]]:
@@ -303,8 +342,11 @@ class Dating:
                 votes.append((position, day, _OF_FILE))
         return _Votes(*np.array(votes, dtype=np.int64).T) if votes else None
 
-    def _by_files(self, lasts: Mapping[str, tuple[int, int]]) -> _Votes | None:
-        """Ask the members' own times: one that is the last line's to the second is no copy's."""
+    def _by_files(self, lasts: Mapping[str, tuple[int, int]]) -> tuple[_Votes | None, bool]:
+        """Ask the members' own times: one that is the last line's to the second is no copy's; tells whether they are.
+
+        They may be so but for the zone of whoever made the zip.
+        """
         votes = []
         by_shift: dict[int, list[tuple[int, int, int]]] = {}
         for name, (position, last) in lasts.items():
@@ -324,10 +366,11 @@ class Dating:
                     day = _last_midnight(local - one, last)
                     if abs(local - one - day - last) <= 2 * _EVEN_MS and ZONE_MIN * 2 < one < ZONE_MAX * 2:
                         by_shift.setdefault(one, []).append((position, day, _OF_FILE))
+        exact = bool(votes)
         if not votes:
             near = [(len(own), -abs(shift), own) for shift, own in by_shift.items() if len(own) > 1]
             votes = max(near)[2] if near else []
-        return _Votes(*np.array(votes, dtype=np.int64).T) if votes else None
+        return (_Votes(*np.array(votes, dtype=np.int64).T) if votes else None), exact
 
     def _local_of(self, mark: Dated) -> int | None:
         """Give a member's time by the node's clock; of one in UTC None where the zone is not known."""
@@ -356,11 +399,16 @@ class Dating:
                 continue
             wanted = -self.zone.offset_at(base) if self.zone is not None else 0
             delta = (low + high) // 2
+            zones = {*offsets_at(base), *offsets_at(base + DAY_MS)}
 
-            def strange(day: int, delta: int = delta, wanted: int = wanted) -> tuple[bool, float]:
+            def strange(
+                day: int, delta: int = delta, wanted: int = wanted, zones: set[int] = zones
+            ) -> tuple[bool, bool, float]:
                 apart = delta - day * DAY_MS
                 strange = not -ZONE_MAX - QUARTER_MS <= apart <= -ZONE_MIN + QUARTER_MS
-                return strange and self.zone is None, abs(apart - wanted)
+                # Of two days that on which there is such a zone.
+                fits = any(abs(apart + zone) <= QUARTER_MS // 2 for zone in zones)
+                return strange and self.zone is None, not fits and self.zone is None, abs(apart - wanted)
 
             day = min(range(-400, 401), key=strange)
             votes = [
@@ -384,18 +432,23 @@ class Dating:
         return None, ""
 
     def _by_parts(self, here: Here, asked: Asked) -> tuple[int, int, int]:
-        """Find an offset by the calls between two long silences: days may have gone by in any of them."""
-        quiet = np.flatnonzero(_steps(self.trace) >= _QUIET_MS) + 1
-        group = np.searchsorted(quiet, self.calls.positions[:, 0], side="right")
-        numbers, often = np.unique(group, return_counts=True)
-        for number in numbers[np.argsort(-often, kind="stable")][:8].tolist():
-            own = group == number
-            part = Here(here.calls[own], here.issued[own], here.told, here.step, here.received)
-            search = searched(part, asked, only_calls=True)
-            if search.pairs and int(own.sum()) >= 3:
-                found = found_offset(search, None, None, max(search.most, 3))
-                if found[2]:
-                    return found
+        """Find an offset by the calls between two long silences: days may have gone by in any of them.
+
+        And by half of the calls, since the zone may have changed, or IIS's clock have been set, before the others.
+        """
+        called = self.calls.positions[:, 0]
+        quiet = [np.flatnonzero(_steps(self.trace) >= least) + 1 for least in (_QUIET_MS, _NIGHT_MS)]
+        for edges in (*quiet, called[len(called) // 2 :][:1]):
+            group = np.searchsorted(edges, called, side="right")
+            numbers, often = np.unique(group, return_counts=True)
+            for number in numbers[np.argsort(-often, kind="stable")][:8].tolist():
+                own = group == number
+                part = Here(here.calls[own], here.issued[own], here.told, here.step, here.received)
+                search = searched(part, asked, only_calls=True)
+                if search.pairs and int(own.sum()) >= 3:
+                    found = found_offset(search, None, None, max(search.most, 3))
+                    if found[2]:
+                        return found
         return 0, 0, 0
 
     def _by_hints(self, lasts: Mapping[str, tuple[int, int]]) -> tuple[int, str]:

@@ -144,10 +144,9 @@ def _measured_clock(
             )
         elif found is not None and found.highest is not None:
             clock.quality = "one-sided"
-            clock.basis = (
-                f"{declared}it is ahead of the CUCM node by at most {found.highest / 1000:.1f} s: requests to CES "
-                "bound it on this side alone"
-            )
+            at_most, at_least = "ahead of the CUCM node by at most", "behind the CUCM node by at least"
+            bound = f"{at_most if found.highest >= 0 else at_least} {abs(found.highest) / 1000:.1f} s"
+            clock.basis = f"{declared}it is {bound}: requests to CES bound it on this side alone"
         return clock
     last = track.pieces[-1]
     mine = found.asked.at[track.piece_of(found.asked.rows) == len(track.pieces) - 1]
@@ -158,7 +157,7 @@ def _measured_clock(
     clock.basis = f"{declared}matched {found.matched} of {found.of} requests with lines of the CUCM node"
     if len(nodes) > 1 and machine.by is not None and machine.by.name:
         clock.basis += f" {machine.by.name}"
-    if machine.by is None or not machine.by.matched:
+    if machine.by is None or (machine.by.zone is not None and not machine.by.matched):
         clock.zone_error_seconds = _zone_error(clock.offset_seconds, clock.uncertainty_seconds)
     if last.drift_known:
         clock.drift_ppm = round(last.slope * 1e6, 1)
@@ -195,9 +194,10 @@ def _steps(track: Track) -> list[ClockStep]:
     """List where the clock was set."""
     steps = []
     for before, after in zip(track.pieces, track.pieces[1:], strict=False):
-        at = np.array([(before.last + after.first) // 2])
-        was, became = float(before.offset(at)[0]) + track.ahead, float(after.offset(at)[0]) + track.ahead
-        spread = sum(float(bound[1][0] - bound[0][0]) / 2 for bound in (before.bounds(at), after.bounds(at)))
+        # By the clock itself the last moment before and the first one after may be days apart.
+        ends = (before, np.array([before.last])), (after, np.array([after.first]))
+        was, became = (float(piece.offset(at)[0]) + track.ahead for piece, at in ends)
+        spread = sum(float(high[0] - low[0]) / 2 for low, high in (piece.bounds(at) for piece, at in ends))
         if abs(became - was) > _JUMP * 1000 + spread:
             when = _EPOCH + timedelta(milliseconds=after.first - round(became))
             steps.append(ClockStep(when, round(was / 1000, 3), round(became / 1000, 3)))

@@ -52,7 +52,7 @@ def join(
     of_starts = np.unique(np.array([row for start in starts for row in start.rows], dtype=np.int64))
     of_ces, strays, paired = _join_ces(find_exchanges(columns, of_starts), stories, covered)
     given = [of_ces]
-    requests = ca_requests(columns)
+    requests = ca_requests(columns, alignment.strangers)
     timed = requests.time != NONE
     if not timed.all():
         strays.append(requests.rows[~timed])

@@ -16,7 +16,7 @@ from capflog.clock_log import told as tellable
 from capflog.collected import node_of
 from capflog.dates import Dating, Days
 from capflog.folds import second_pass
-from capflog.offsets import QUARTER_MS, ZONE_MAX, Here
+from capflog.offsets import QUARTER_MS, ZONE_MAX, ZONE_MIN, Here
 from capflog.rotation import DAY_MS
 from capflog.rows import NONE
 from capflog.zone_changes import agreed, changes_so, observed
@@ -24,7 +24,7 @@ from capflog.zone_names import called
 from capflog.zones import Zone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from capflog.asked import Asked
     from capflog.collected import CollectedFiles
@@ -40,6 +40,13 @@ _AROUND_MS = 2 * DAY_MS
 #: A file is written to at the latest so long after its last line was stamped, where its time is that of the line; and
 #: its last line stands among so many rows at its end.
 _WRITTEN_MS, _LAST_ROWS = 3_000, 256
+
+#: A clock that steps back by this or more was put back; threads mix their lines by less. (ms)
+_LEAST_BACK_MS, _HOUR_MS = 600_000, 3_600_000
+
+#: A day apart are -10:00, where many people live, and +14:00, where hardly anybody does; west of -10:00 it is the other
+#: way round. (ms)
+_HAWAII_MS = -36_000_000
 
 _NODES_LOGS = ("capf", "ciscora", "nginx")
 
@@ -116,6 +123,23 @@ class Node:
                 continue
             folder.later, folder.unsure = second_pass(self.clock, local, self._hints(folder))
             self.unsure += int(folder.unsure.sum())
+
+    def turned(self) -> Zone | None:
+        """Give a zone in which the hour by which a trace's stamps step back happened twice; None: none does.
+
+        Which zone it was nothing tells yet: it stands as if it had been at UTC before.
+        """
+        for folder in self.folders:
+            local = folder.local(slice(0, len(folder.trace.rows)))
+            before = np.maximum.accumulate(local)
+            back = before - local
+            if not len(back) or not _LEAST_BACK_MS < back.max() < _HOUR_MS + _LEAST_BACK_MS // 10:
+                continue
+            place = int(np.argmax(back > _LEAST_BACK_MS))
+            # Zones change at whole hours.
+            change = -(-int(before[place - 1] + 1) // _HOUR_MS) * _HOUR_MS
+            return Zone("", (0, -_HOUR_MS), (min(change, int(local[place]) + _HOUR_MS),))
+        return None
 
     def _hints(self, folder: Folder) -> tuple[np.ndarray, np.ndarray]:
         """Tell of CAPF's calls in such an hour whether CES was asked for them in the first pass or in the second."""
@@ -219,8 +243,8 @@ def named_node(member: str, told: Told) -> str:
 
 
 def part_told(told: Sequence[tuple[str, object]], members: Sequence[str]) -> object | None:
-    """Give what a user told of members: by the longest part of a path that all of them have, None where none is."""
-    fitting = [(len(part), value) for part, value in told if all(part in member for member in members)]
+    """Give what a user told of members: by the longest part of the path of any of them, None where none is."""
+    fitting = [(len(part), value) for part, value in told if any(part in member for member in members)]
     return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
 
 
@@ -285,10 +309,21 @@ def _zone_of_files(node: Node, dated: Mapping[str, Dated]) -> Zone | None:
             ahead = (int(stamps[-1]) - ms_of(mark.modified)) % DAY_MS
             quarters = round(ahead / QUARTER_MS) * QUARTER_MS
             if -_WRITTEN_MS <= ahead - quarters <= 1000:
-                marks.append((ms_of(mark.modified), quarters if quarters <= ZONE_MAX else quarters - DAY_MS))
+                marks.append((ms_of(mark.modified), quarters))
     if not marks:
         return None
-    marks.sort()
+    _, dates = node.log.stamped("nginx")
+
+    def strange(own: Iterable[tuple[int, int]]) -> tuple[bool, int, bool]:
+        local = [utc + offset for utc, offset in own]
+        apart = sum(max(int(dates.min()) - at, at - int(dates.max()), 0) for at in local) if len(dates) else 0
+        fits = all(ZONE_MIN <= offset <= ZONE_MAX for _, offset in own)
+        return not fits, apart, any(offset == ZONE_MAX or offset < _HAWAII_MS for _, offset in own)
+
+    # Of two zones a day apart that which the dates of error.log fit, else the one where more people live.
+    parted = [(utc, offset if offset <= ZONE_MAX else offset - DAY_MS) for utc, offset in marks]
+    twins = [parted, [(utc, offset - DAY_MS) for utc, offset in parted]]
+    marks = sorted(min(twins, key=strange))
     (quarters, often), *others = Counter(offset for _, offset in marks).most_common(2)
     turns = [(a, b) for a, b in pairwise(marks) if a[1] != b[1]]
     if often > 1 and turns and all(changes_so(a[1], b[1], a[0], b[0]) for a, b in turns):

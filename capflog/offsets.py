@@ -8,6 +8,7 @@ that was set, or drifts far, has a *spell* for each stretch of time.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import exp, lgamma, log
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +42,9 @@ SAME_MS = 5_000
 
 #: How many pairs of lines are compared at the most when the offset of IIS is sought.
 PAIRS_MAX = 4_000_000
+
+#: An offset that is far from what clocks have is believed if chance has fewer such offsets than this.
+_CHANCE = 0.01
 
 #: Of fewer calls than this no spell of their own is told.
 _FEW = 6
@@ -189,8 +193,30 @@ def found_offset(
     for number, limit in enumerate([near, limits] if near is not None else [limits]):
         low, high, matched = _best(search.pairs, zone, limit)
         if matched and matched * 2 >= wanted and matched > best[2] * (1.3 if number else 1):
+            if number and by_chance(search.pairs, (low + high) // 2) > _CHANCE:
+                continue
             best = low, high, matched
     return best
+
+
+def by_chance(pairs: Sequence[Pair], offset: int) -> float:
+    """Give how many offsets as good as this one logs would have that have nothing to do with each other.
+
+    What stands together, here or there, is of one enrollment: only enrollments may match by chance each for itself.
+    """
+    begins = np.concatenate([pair.begin for pair in pairs])
+    met = np.concatenate([pair.met(offset) for pair in pairs])
+    every, matched = _groups(begins), _groups(begins[met])
+    there = np.concatenate([pair.there for pair in pairs])
+    others, span = _groups(there), max(int(there.max() - there.min()), SECOND_MS)
+    share = min(1.0, others * 3 * SECOND_MS / span)
+    ways = lgamma(every + 1) - lgamma(matched + 1) - lgamma(every - matched + 1)
+    return exp(min(ways + log(others) + (matched - 1) * log(share), 700.0))
+
+
+def _groups(moments: np.ndarray) -> int:
+    """Count the groups of moments that stand together."""
+    return int(np.count_nonzero(np.diff(np.sort(moments)) > SAME_MS)) + 1 if len(moments) else 0
 
 
 def _best(pairs: Sequence[Pair], zone: int | None, limits: tuple[int, int] | None) -> tuple[int, int, int]:
@@ -241,9 +267,9 @@ def spells_of(here: Here, asked: Asked, zone_known: bool) -> tuple[list[Spell], 
         return [], whole.of
     near = (-QUARTER_MS, QUARTER_MS) if zone_known else (-ZONE_MAX - QUARTER_MS, -ZONE_MIN + QUARTER_MS)
     found = _Spells(asked, 0 if zone_known else None, near).of(here, whole, 5)
-    if not found and zone_known:
-        # A few that match where the clocks agree are no chance.
-        low, high, matched = found_offset(whole, 0, near, 1)
+    if not found and zone_known and len(here.moments) >= _FEW and not torn(whole, zone_known):
+        # Where the clocks agree a third of them is no chance.
+        low, high, matched = found_offset(whole, 0, (-SAME_MS, SAME_MS), whole.most * 2 // 3)
         if matched:
             found = [_spell(here, low, high, matched, whole.of)]
     return _but_strange(found), whole.of
@@ -265,9 +291,15 @@ class _Spells:
         low, high, matched = found_offset(search, self.zone, None, max(search.most, 1), self.near)
         moments = here.moments
         if not matched:
-            if depth and len(moments) >= 2 * _FEW:
-                return self._halves(here, int(moments[len(moments) // 2]), depth)
-            return []
+            if not depth or len(moments) < 2 * _FEW_AGREED:
+                return []
+            # In the middle between two: what CES tells is of whole seconds, which begin before the call.
+            middle = int(moments[len(moments) // 2 - 1 : len(moments) // 2 + 1].sum()) // 2
+            if len(moments) >= 2 * _FEW:
+                return self._halves(here, middle, depth)
+            # As many before a clock was set as after it.
+            parts = self._parts(here, middle, depth)
+            return parts if len(parts) > 1 else []
         own = _spell(here, low, high, matched, search.of)
         if not depth or len(moments) < 2 * _FEW_AGREED:
             return [own]

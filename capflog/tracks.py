@@ -29,13 +29,16 @@ _MANY = 10
 #: So many brackets are compared with each other at the most.
 _COMPARED = 600
 
-#: What the least share of contradicting brackets is from which on a jump is looked for.
+#: A smaller share of contradicting brackets tells of a jump only if none of them contradicts the others.
 _JUMP_SHARE = 0.12
 
 #: Where between the lowest and the highest line the offset is sought. What CES does before its first request to the CA
 #: (its client's two TLS handshakes and its own) takes longer than what it does after the last answer: the offset is
 #: nearer to the bound that the answers give. Of few brackets that is of little weight, and the middle is taken.
 _NEARER_LOW = 1 / 3
+
+#: Bounds at more moments than this are told at so many of them, and between them by straight lines.
+_KNOTS = 129
 
 #: How many slopes stand for all that are possible.
 _SLOPES = 65
@@ -103,9 +106,17 @@ class Piece:
 
     def bounds(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Give the lowest and the highest offset that is possible at moments."""
-        low, high = np.full(len(at), np.inf), np.full(len(at), -np.inf)
         since = np.asarray(at, dtype=np.float64) - self.zero
-        # Of the lines through a convex polygon only those at its corners reach farthest.
+        if len(since) <= _KNOTS:
+            return self._bounds(since)
+        # The lowest is a concave function of the time, the highest a convex one: between knots a straight line is
+        # beyond it, never within.
+        knots = np.linspace(since.min(), since.max(), _KNOTS)
+        low, high = self._bounds(knots)
+        return np.interp(since, knots, low), np.interp(since, knots, high)
+
+    def _bounds(self, since: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        low, high = np.full(len(since), np.inf), np.full(len(since), -np.inf)
         for slope, least, most in zip(self.slopes.tolist(), self.lows.tolist(), self.highs.tolist(), strict=True):
             np.minimum(low, least + slope * since, out=low)
             np.maximum(high, most + slope * since, out=high)
@@ -128,12 +139,13 @@ def _parts(brackets: Brackets, depth: int) -> list[Brackets]:
     """Cut brackets where that makes most of what contradicts agree."""
     wrong = _contradicting(brackets)
     count = int(wrong.sum())
-    if not depth or count < 3 or count < _JUMP_SHARE * len(brackets):
+    if not depth or count < 3:
         return [brackets]
+    few = count < _JUMP_SHARE * len(brackets)
     # Where the one line ends and the other begins those that contradict change from few to many.
     share = np.cumsum(wrong - count / len(brackets))
     edges = sorted({int(np.argmin(share)) + 1, int(np.argmax(share)) + 1})
-    tries = dict.fromkeys([*edges, *np.linspace(0, len(brackets), 9)[1:-1].astype(int).tolist()])
+    tries = dict.fromkeys([*edges, *([] if few else np.linspace(0, len(brackets), 9)[1:-1].astype(int).tolist())])
     best, least = [brackets], count
     for cut in tries:
         if 0 < cut < len(brackets):
@@ -143,7 +155,8 @@ def _parts(brackets: Brackets, depth: int) -> list[Brackets]:
         twice, left = _cut(brackets, edges)
         if min(len(part) for part in twice) >= 3 and left * 2 < least:
             best, least = twice, left
-    if least * 2 > count:
+    # A few may be mere mistakes, unless they agree with each other.
+    if least * 2 > count or (few and least):
         return [brackets]
     return [part for side in best for part in _parts(side, depth - 1)]
 

@@ -41,6 +41,12 @@ class Said:
         return f"{self.out}--- errors\n{self.err}--- exit status {self.status}\n"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the measured bundles (tests/test_accuracy.py) be chosen."""
+    parser.addoption("--bundles", type=int, default=24, help="measure the clocks on so many random bundles")
+    parser.addoption("--bundles-from", type=int, default=5000, help="the seed of the first of them")
+
+
 @pytest.fixture(autouse=True)
 def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give each test a store of its own, and a terminal of no particular kind."""

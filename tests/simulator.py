@@ -101,8 +101,8 @@ ZONES: dict[str, tuple[str, str]] = {
     "Pacific/Chatham": ("CHAST", "CHADT"),
     "Pacific/Kiritimati": ("LINT", "LINT"),
 }
-#: Abbreviations of several zones: they tell none.
-AMBIGUOUS = frozenset({"AST", "BST", "CST", "GST", "IST"})
+#: Abbreviations of several zones: they tell none. (Amman and Damascus, at +3 since October 2022, are EET still.)
+AMBIGUOUS = frozenset({"AST", "BST", "CST", "EET", "GST", "IST"})
 _FIXED = (-43_200, -34_200, -12_600, -5_400, 0, 16_200, 20_700, 31_500, 45_900, 50_400)
 
 
@@ -406,6 +406,8 @@ class Truth:
     ``date_by``, ``zone_by``: what tells them, None: nothing does. ``shifts``: where nothing but IIS tells the zone, it
     is told modulo IIS's offset, in whole quarters of an hour, and all times are found so many ms later than they were;
     more than one where the offset is halfway between two, or where IIS's clock jumped from one to the other.
+    ``zones``: which zones at the first stamp are right: where all that tells the zone is of after its change, no
+    longer ``zone`` alone.
     """
 
     zone: int
@@ -422,6 +424,7 @@ class Truth:
     date_by: Literal["error.log", "record", "iis"] | None = None
     zone_by: Literal["access", "record", "files", "iis"] | None = None
     shifts: tuple[int, ...] = (0,)
+    zones: tuple[int, ...] = ()
     bracketed: int = 0
 
     def offset_at(self, at: float) -> float:
@@ -1186,7 +1189,10 @@ class Maker:
             if text[:1].isdigit() or b"[log_access" in text
         )
         recorded = choices.record and any(name.startswith("capf") for name, *_ in self._recorded)
-        named = recorded and not any(self.zone.abbreviation(last) in AMBIGUOUS for _, last, _ in self._recorded)
+        names = {self.zone.abbreviation(last) for _, last, _ in self._recorded}
+        # Near a change one of a zone's two names does not do: who has no summer time may bear it, too.
+        near = {self.zone.abbreviation(at) for at in (truth.begin - 2 * DAY, truth.end + 2 * DAY)}
+        named = recorded and not names & AMBIGUOUS and names >= near
         if "capf" in logs:
             truth.date_by = "error.log" if told else "record" if recorded else "iis" if rightly >= 3 else None
         if access:
@@ -1203,6 +1209,27 @@ class Maker:
                 shifts = [shift for shift in shifts if -43_200 <= truth.zone - shift / SECOND <= 50_400]
             if shifts:
                 truth.zone_by, truth.shifts = "iis", tuple(shifts)
+        truth.zones = (truth.zone, *self._zones_told(seen))
+
+    def _zones_told(self, seen: Sequence[Enrolled]) -> list[int]:
+        """List the zones after a change before which too little tells the zone, in s.
+
+        One record of libEST's does, or two files; of enrollments that IIS shows a few, and a share of them all.
+        """
+        zone, lines = self.truth.zone, self.truth.lines
+        told = [e.call for e in seen if not e.aside]
+        least = max(6, len(told) // 8)
+        if self.truth.zone_by == "access":
+            told, least = [exchange.answered for exchange in self.what.exchanges], 1
+        elif self.truth.zone_by == "files":
+            lasts: dict[str, float] = {}
+            for (name, _), at in lines.items():
+                lasts[name] = max(at, lasts.get(name, at))
+            told, least = list(lasts.values()), 2
+        elif self.truth.zone_by == "record":
+            least = 0
+        before = sum(self.zone.offset(at) == zone for at in told)
+        return sorted({self.zone.offset(at) for at in lines.values()} - {zone}) if before < least else []
 
 
 #: NGINX's record of a request or of a stranger: it names a connection, which records of a start do not.
@@ -1245,9 +1272,11 @@ class Measured:
     """How well an analysis of a site agrees with the truth; None: there is nothing to be right about. Times in s.
 
     ``sure_and_wrong``: it says of a clock that it knows zone and date, and does not. ``capf_*``: error of CAPF's times,
-    but for what nothing can tell (:attr:`Truth.shifts`). ``offset_error``: of IIS's offset in the middle of the bundle,
-    or after its jump. ``iis_*``: how far the middle of a line's interval is from where a perfect offset would put it:
-    that a stamp is of whole seconds is no part of it; ``inside``: share of the lines whose interval holds the truth.
+    but for what nothing can tell (:attr:`Truth.shifts`). ``offset_error``: of IIS's offset, in the middle of CES's
+    requests to it, or of those after its jump; ``offset_worst``: the farthest error of what was taken off a stamp of
+    one of CES's requests. ``iis_*``: how far the middle of a line's interval is from where a perfect offset would put
+    it: that a stamp is of whole seconds is no part of it; ``inside``: share of the lines whose interval holds the
+    truth.
     """
 
     site: str
@@ -1263,6 +1292,7 @@ class Measured:
     uncertainty: float | None = None
     in_bound: bool | None = None
     quality: str = ""
+    offset_worst: float | None = None
     iis_median: float | None = None
     iis_p95: float | None = None
     inside: float | None = None
@@ -1316,7 +1346,8 @@ def measure(site: Site, analysis: Analysis) -> Measured:
     clock = _clock(analysis, "capf") or _clock(analysis, "nginx")
     if node := capf or nginx:
         # Where no zone is told times are the node's own.
-        own = [truth.zone * SECOND] if clock is not None and clock.utc_offset_seconds is None else []
+        unknown = clock is not None and clock.utc_offset_seconds is None
+        own = [site.node.offset(at) * SECOND for at in (truth.begin, truth.end)] if unknown else []
         shifts = {0, *truth.shifts, *own}
         if truth.zone_by == "iis":
             # There is no zone for every quarter: the next one that there is may be farther off.
@@ -1325,7 +1356,7 @@ def measure(site: Site, analysis: Analysis) -> Measured:
         shift = min(errors, key=lambda s: errors[s])
     if clock is not None:
         found.assumed, found.zone_found = clock.assumed, clock.utc_offset_seconds
-        wanted = [truth.zone - s // SECOND for s in {0, *truth.shifts, shift}]
+        wanted = [known - s // SECOND for s in {0, *truth.shifts, shift} for known in truth.zones]
         zone = clock.utc_offset_seconds
         # Where IIS tells both, a zone has a twin a day apart, and the date with it.
         found.zone_right = zone is not None and any((zone - w) % 86_400 == 0 for w in wanted)
@@ -1337,22 +1368,46 @@ def measure(site: Site, analysis: Analysis) -> Measured:
     found.sure_and_wrong = found.assumed is False and not right
     iis = _clock(analysis, "iis")
     if iis is not None:
-        _measure_iis(site, iis, frame, shift, found)
+        _measure_iis(site, iis, analysis, shift, found)
     return found
 
 
-def _measure_iis(site: Site, clock: Clock, frame: pd.DataFrame, shift: int, found: Measured) -> None:
-    truth = site.truth
+def _of_ces(site: Site) -> dict[Place, float]:
+    """Give CES's requests at IIS, with the times at which they were answered."""
+    agent, client = CES_AGENT.encode(), blocks.NODE.encode()
+    return {
+        (member.name, number): site.truth.answers[member.name, number]
+        for member in site.members
+        if site.sources.get(member.name) == "iis"
+        for number, line in enumerate(member.content.split(b"\r\n"), start=1)
+        if agent in line and client in line and (member.name, number) in site.truth.answers
+    }
+
+
+def _measure_iis(site: Site, clock: Clock, analysis: Analysis, shift: int, found: Measured) -> None:
+    truth, frame = site.truth, analysis.table
     found.quality, found.offset_found = clock.quality, clock.offset_seconds
     if clock.offset_seconds is None:
         return
-    answers = [truth.answers[p] for enrolled in truth.enrollments for p in enrolled.asked if p in truth.answers]
-    first, last = (min(answers), max(answers)) if answers else (truth.begin, truth.end)
-    when = last if truth.step else (first + last) / 2
+    asked = _of_ces(site)
+    times = list(asked.values())
+    if truth.step and any(at >= truth.stepped for at in times):
+        times = [at for at in times if at >= truth.stepped]
+    when = (min(times) + max(times)) / 2 if times else truth.end
     found.offset_error = clock.offset_seconds - (truth.offset_at(when) - shift / SECOND)
     if clock.uncertainty_seconds is not None:
         found.uncertainty = clock.uncertainty_seconds
         found.in_bound = abs(found.offset_error) <= clock.uncertainty_seconds + 0.001
+    names, lines = frame["member"].astype(str).tolist(), frame["line"].tolist()
+    found.offset_worst = max(
+        (
+            abs(taken / SECOND - (truth.offset_at(asked[place]) - shift / SECOND))
+            for rows, offsets in analysis.alignment.moved
+            for row, taken in zip(rows.tolist(), offsets.tolist(), strict=True)
+            if (place := (names[row], lines[row])) in asked
+        ),
+        default=None,
+    )
     errors, inside = [], 0
     for place, _, earliest, latest in _rows(frame, "iis"):
         if earliest is None or latest is None or place not in truth.answers:

@@ -268,9 +268,9 @@ class Times:
 
 def zone_assumed(clocks: Iterable[Clock]) -> bool:
     """Tell whether the CUCM node's zone or date is a guess."""
-    known = [c for c in clocks if c.utc_offset_seconds is not None and c.source not in _NOT_THE_NODES]
-    clock = min(known, key=lambda c: (c.assumed, c.quality != "reference"), default=None)
-    return clock is not None and clock.assumed
+    own = [c for c in clocks if c.source not in _NOT_THE_NODES]
+    reference = [c for c in own if c.quality == "reference"] or own
+    return any(clock.assumed for clock in reference)
 
 
 def of_node(clocks: Iterable[Clock]) -> bool:

@@ -342,12 +342,13 @@ def _difference(clock: Clock, *, several: bool) -> str:
     if clock.quality == "reference":
         return f"the reference: {'this' if several else 'the'} CUCM node's clock"
     to = "the reference" if several else "the CUCM node"
+    its = "the reference" if several else "the CUCM node's clock"
     if clock.quality == "conflict":
-        return f"its difference to {to}'s clock is not known: its requests contradict each other"
+        return f"its difference to {its} is not known: its requests contradict each other"
     if _told_by_basis(clock):
-        return f"its difference to {to}'s clock is bounded on one side only"
+        return f"its difference to {its} is bounded on one side only"
     if clock.offset_seconds is None:
-        return f"its difference to {to}'s clock is not known"
+        return f"its difference to {its} is not known"
     offset, bound = clock.offset_seconds, clock.uncertainty_seconds
     hedge = {"weak": ", on few requests", "one-sided": ", bounded on one side only", "none": ", not measured"}
     exact = ("" if bound is None else f" (±{_amount(bound)})") + hedge.get(clock.quality, "")
