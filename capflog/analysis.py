@@ -184,6 +184,7 @@ def _report(
         devices=sorted({e.device for e in enrollments if e.device is not None}),
         unattributed=joined.unattributed,
         aligned=told.align,
+        notices=alignment.notices,
     )
     return Analysis(report, table, columns, facts, alignment, joined.stories, diagnosis.advance, diagnosis.cause_rows)
 

@@ -27,6 +27,9 @@ PAGES = {
 }
 LOGIN, FORM, POST, CERTIFICATE, CHAIN = range(len(PAGES))
 
+#: So many servers have a clock of their own in a report.
+_SERVERS = 16
+
 #: A page that none of these is.
 OTHER = -1
 
@@ -86,8 +89,9 @@ class Asked:
     @cached_property
     def clients(self) -> list[int]:
         """The codes of those who asked, whoever asked most first."""
-        codes, often = np.unique(self.client, return_counts=True)
-        found: list[int] = codes[np.argsort(-often, kind="stable")].tolist()
+        codes, first, often = np.unique(self.client, return_index=True, return_counts=True)
+        # Numbers of words depend on the order of reading, the order of the log does not.
+        found: list[int] = codes[np.lexsort((first, -often))].tolist()
         return found
 
 
@@ -111,10 +115,18 @@ def servers_of(log: Log) -> list[Server]:
         known = own[mine & (own >= 0)]
         codes, often = np.unique(known if len(known) else own[own >= 0], return_counts=True)
         own[mine & (own < 0)] = codes[np.argmax(often)]
-    codes = each_once(own).tolist()
+    codes, often = np.unique(own, return_counts=True)
     if len(codes) == 1:
         return [Server("", rows)]
+    if len(codes) > _SERVERS:
+        # Of very many the busiest are told apart; the others' clocks are not looked at one by one.
+        first = np.unique(own, return_index=True)[1]
+        busy = codes[np.lexsort((first, -often))][:_SERVERS]
+        own[~np.isin(own, busy)] = -1
+        codes = each_once(own)
+    codes = codes.tolist()
     called = {code: words[code] if code < len(words) else address_words[code - len(words)] for code in codes}
+    called |= {-1: "other servers"} if -1 in called else {}
     return [Server(called[code], rows[own == code]) for code in sorted(codes, key=lambda code: called[code])]
 
 

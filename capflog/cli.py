@@ -295,6 +295,8 @@ def _remarks(report: Report, told: Told) -> None:
 
     for option, part in unused(told, (member.member for member in report.members)):
         _say(f"{option} {part}=...: no member's path holds {part}")
+    for notice in report.notices:
+        _say(notice)
     for member in report.members:
         if member.status in ("partial", "unreadable") and member.reason:
             _say(f"{member.member}: {member.reason}")
@@ -442,7 +444,7 @@ def _timelines_of(
         _remarks(analysis.report, clocks.told)
         return list(timelines(analysis, match_devices(device, names(analysis))))
     if clocks.given:
-        _stop(f"{' and '.join(clocks.given)}: name the bundle too; what is kept was analyzed without")
+        _stop(f"{' and '.join(clocks.given)}: name the bundle too, so that it is analyzed with that")
     from capflog.store import Store, StoreProblem  # noqa: PLC0415
 
     nothing = "nothing has been analyzed yet: run 'capflog analyze BUNDLE' first, or name the bundle here"

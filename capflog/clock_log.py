@@ -54,6 +54,11 @@ class Log:
         self._members = members
         self._stamped: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
+    def forget(self) -> None:
+        """Have what libEST's access records say be read anew."""
+        self.__dict__.pop("accesses", None)
+        self.__dict__.pop("ces_moments", None)
+
     def mine(self, rows: np.ndarray) -> np.ndarray:
         """Give those of the rows whose members are looked at."""
         return rows if self._members is None else rows[self._members[self.table.member[rows]]]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: A jump of less than this is no more than the bounds may hide. (ms)
 _JUMP_MS = 1_000
 
+#: So many of those that ask are looked at, whoever asks most first.
+_CLIENTS = 32
+
 #: Fewer brackets than this may contradict each other without its being said: the spells are taken.
 _FEW = 5
 
@@ -49,8 +52,10 @@ class Track:
 
     def at(self, rows: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Give for rows, with their stamps in ms, what the clock was ahead, and its bounds; in ms."""
-        which = self.piece_of(rows)
-        offset, low, high = (np.zeros(len(rows), dtype=np.int64) for _ in range(3))
+        return self._at(self.piece_of(rows), at)
+
+    def _at(self, which: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        offset, low, high = (np.zeros(len(at), dtype=np.int64) for _ in range(3))
         for number, piece in enumerate(self.pieces):
             mine = which == number
             if not mine.any():
@@ -61,6 +66,13 @@ class Track:
             low[mine] = np.floor(least).astype(np.int64) + self.ahead
             high[mine] = np.ceil(most).astype(np.int64) + self.ahead
         return offset, low, high
+
+    def at_times(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give the same for stamps of another log of the same clock: by the piece that is of their time."""
+        begins = np.array([piece.first for piece in self.pieces])
+        turn = np.argsort(begins, kind="stable")
+        which = turn[np.maximum(np.searchsorted(begins[turn], at, side="right") - 1, 0)]
+        return self._at(which, at)
 
     def piece_of(self, rows: np.ndarray) -> np.ndarray:
         """Tell of which piece each row is, by its number."""
@@ -136,7 +148,7 @@ def _of_this_node(here: Here, asked: Asked, zone_known: bool) -> Asked:
     if len(asked.clients) < 2:
         return asked
     found: list[tuple[int, Asked, list[Spell]]] = []
-    for client in asked.clients[:8]:
+    for client in asked.clients[:_CLIENTS]:
         own = asked.chosen(asked.client == client)
         spells, _ = spells_of(here, own, zone_known)
         found.append((sum(spell.matched for spell in spells), own, spells))

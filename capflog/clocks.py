@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.asked import Asked, Server, asked_of, servers_of
-from capflog.clock_log import Log, calls_of
+from capflog.clock_log import FIRST_MS, LAST_MS, Log, calls_of
 from capflog.clock_tracks import Measured, Track, measured, track_of
 from capflog.collected import CollectedFiles
 from capflog.described import described
@@ -65,6 +65,8 @@ class Alignment:
     sources: set[str]
     moved: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
     strangers: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    notices: list[str] = field(default_factory=list)
+    """What contradicts what the user told, in words."""
 
 
 @dataclass
@@ -112,11 +114,21 @@ def align(
     moved = [_place(machine, time, earliest, latest) for machine in machines]
     moved.append(_place_refusals(log, machines, told, time, earliest, latest))
     place_ciscora(log, starts, time, earliest, latest)
+    for column in (time, earliest, latest):
+        _clip(column)
     clocks = described(table, nodes, machines, told)
     sources = {source for source in SOURCES if len(table.runs_of(source))}
     known = any(machine.track is not None for machine in machines)
+    notices = [notice for node in nodes for notice in node.notices]
     strangers = np.sort(np.concatenate([moved[0][0][:0], *(machine.strangers for machine in machines)]))
-    return Alignment(clocks, known, nodes[0].zone, sources, moved, strangers)
+    return Alignment(clocks, known, nodes[0].zone, sources, moved, strangers, notices)
+
+
+def _clip(times: np.ndarray) -> None:
+    """Take away the times that no report can tell: zones and offsets lead beyond the calendar where clocks are odd."""
+    odd = (times >= LAST_MS) | ((times < FIRST_MS) & (times != NONE))
+    if odd.any():
+        times[odd] = NONE
 
 
 def unalign(table: Table, alignment: Alignment, evidence: Iterable[Evidence]) -> None:
@@ -142,6 +154,13 @@ def _measure(nodes: Sequence[Node], machines: Sequence[Machine]) -> None:
     for node in nodes:
         if node.zone is None and machines:
             _match_zone(node, machines)
+        if node.zone is None and node.zone_of_files is not None:
+            node.zone, node.assumed = node.zone_of_files, True
+            node.basis = (
+                f"zone assumed: the files' own times are those of their last lines at {node.zone.name}, "
+                "unless they were unpacked"
+            )
+            node.fold()
         here = node.here()
         known = node.zone is not None
         own = [measured(here, machine.asked, zone_known=known) for machine in machines]
@@ -204,12 +223,39 @@ def _relates(node: Node, own: Measured, machine: Machine) -> bool:
     node.ahead = round(float(by_other.offset(at)[0] - by_it.offset(at)[0])) + machine.by.ahead
     spreads = [high[0] - low[0] for low, high in (by_it.bounds(at), by_other.bounds(at))]
     node.bound = machine.by.bound + round(float(sum(spreads)) / 2)
+    # Of different times it is the server's clock, too, that may have been set between.
+    node.apart = together((by_it, by_other)) < 0
     return True
 
 
 def _take(machine: Machine, node: Node, found: Measured) -> None:
     if found.pieces or machine.found is None:
         machine.by, machine.found = (node if found.pieces else None), found
+
+
+def _turn(node: Node, pieces: Sequence[Piece]) -> bool:
+    """Have a zone that was read off the last lines change where IIS's offset turns as zones do; tell whether so."""
+    if len(pieces) < 2 or node.zone is None or not node.zone.constant:
+        return False
+    used = node.zone.offsets[0]
+    zones, moments = [used], [_moments(pieces[-1], 0)]
+    for before, after in reversed([*pairwise(pieces)]):
+        turn = float(before.offset(np.array([before.last]))[0] - after.offset(np.array([after.first]))[0])
+        near = round(turn / _HALF_HOUR_MS) * _HALF_HOUR_MS
+        earlier = zones[0] - near
+        own = _moments(before, earlier - used)
+        if abs(turn - near) > _TURN_MS or not changes_so(earlier, zones[0], int(own[1]), int(moments[0][0])):
+            # IIS's clock was set.
+            earlier, own = zones[0], _moments(before, zones[0] - used)
+        zones.insert(0, earlier)
+        moments.insert(0, own)
+    found = observed(np.concatenate(moments), np.repeat(zones, 2))
+    if found is None or found.constant:
+        return False
+    node.zone = found
+    node.basis += f", and IIS tells of its change: {' then '.join(_names(found))}"
+    node.fold()
+    return True
 
 
 def _match_zone(node: Node, machines: Sequence[Machine]) -> None:
@@ -233,7 +279,8 @@ def _take_zone(node: Node, pieces: Sequence[Piece], turned: Zone | None = None) 
 
     ``turned``: the zone of the clock that they were found by, a change already taken out; None: there was none.
     """
-    quarters = _quarters(pieces[0])
+    low, high = pieces[0].bounds(np.array([pieces[0].zero]))
+    quarters = _quarters(pieces[0]) if float(high[0] - low[0]) < QUARTER_MS else None
     if quarters is None:
         return
     taken = [(pieces[0], quarters)]
@@ -257,7 +304,7 @@ def _take_zone(node: Node, pieces: Sequence[Piece], turned: Zone | None = None) 
         name = "/".join((found.name, offset_name(last).removeprefix("UTC") or "+00:00"))
         found = Zone(name, (first, last), (turned.changes[0] - first,))
     node.zone = found
-    node.basis = "zone taken from the match with IIS"
+    node.basis = "zone taken from the match with IIS, if its clock is not off by quarters of an hour"
     if not found.constant:
         node.basis += f": {' then '.join(_names(found))}"
     node.matched = True
@@ -289,31 +336,6 @@ def _quarters(piece: Piece) -> int | None:
     return nearest if rest(nearest) <= _TURN_MS else None
 
 
-def _turn(node: Node, pieces: Sequence[Piece]) -> bool:
-    """Have a zone that was read off the last lines change where IIS's offset turns as zones do; tell whether so."""
-    if len(pieces) < 2 or node.zone is None or not node.zone.constant:
-        return False
-    used = node.zone.offsets[0]
-    zones, moments = [used], [_moments(pieces[-1], 0)]
-    for before, after in reversed([*pairwise(pieces)]):
-        turn = float(before.offset(np.array([before.last]))[0] - after.offset(np.array([after.first]))[0])
-        near = round(turn / _HALF_HOUR_MS) * _HALF_HOUR_MS
-        earlier = zones[0] - near
-        own = _moments(before, earlier - used)
-        if abs(turn - near) > _TURN_MS or not changes_so(earlier, zones[0], int(own[1]), int(moments[0][0])):
-            # IIS's clock was set.
-            earlier, own = zones[0], _moments(before, zones[0] - used)
-        zones.insert(0, earlier)
-        moments.insert(0, own)
-    found = observed(np.concatenate(moments), np.repeat(zones, 2))
-    if found is None or found.constant:
-        return False
-    node.zone = found
-    node.basis += f", and IIS tells of its change: {' then '.join(_names(found))}"
-    node.fold()
-    return True
-
-
 def _moments(piece: Piece, wrong: int) -> np.ndarray:
     """Give a piece's first and last moment by the node's clock, whose zone was taken to be less by ``wrong``."""
     at = np.array([piece.first, piece.last])
@@ -341,10 +363,6 @@ def _place_refusals(
     at = log.utc_of_iis(rows, told.iis_zone)
     known = [machine for machine in machines if machine.track is not None]
     best = max(known, key=lambda machine: len(machine.asked), default=None)
-    track = None
-    if best is not None and best.track is not None:
-        # Its files are others: the clock as it was in the end.
-        last = best.track.pieces[-1]
-        track = Track([last], best.track.rank, members=log.table.member, ahead=best.track.ahead)
-    shift = place_iis(rows, at, track, time, earliest, latest)
+    track = None if best is None else best.track
+    shift = place_iis(rows, at, track, time, earliest, latest, other_log=True)
     return rows[at != NONE], shift

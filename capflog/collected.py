@@ -556,6 +556,7 @@ class CollectedFiles:
     def __init__(self, records: Iterable[Collected]) -> None:
         by_record: defaultdict[str, list[Collected]] = defaultdict(list)
         self.all = list(records)
+        self._known: dict[str, Collected | None] = {}
         for file in self.all:
             by_record[file.record].append(file)
         found: list[tuple[str, Collected, _Of]] = []
@@ -579,6 +580,12 @@ class CollectedFiles:
         return len(self._files)
 
     def modified_of(self, member: str) -> Collected | None:
+        """Find what is told of a member (:meth:`_modified_of`); it is looked for once."""
+        if member not in self._known:
+            self._known[member] = self._modified_of(member)
+        return self._known[member]
+
+    def _modified_of(self, member: str) -> Collected | None:
         """Find what is told of a member: of the files that may be of its node, that with the longest common tail.
 
         Of several, a record of that node, of that collection, and the nearest in the bundle count before others. None:

@@ -9,7 +9,7 @@ course of the trace, days went by in silence.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,9 @@ _NIGHT_MS = 18_000_000
 #: A file was last changed at the most this long after its last line was stamped, where its time is that of the line; a
 #: zip keeps even seconds only. (ms)
 _WRITTEN_MS, _EVEN_MS = 900_000, 3_000
+
+#: An offset that may be anywhere within this tells no day. (ms)
+_VAGUE_MS = 600_000
 
 #: What a file's own time is worth, counted in calls: it is there for every file, a call may match by chance.
 _OF_FILE = 3
@@ -240,15 +243,22 @@ class Dating:
     told: int | None
     """The day that the user told, as its midnight."""
     zone: Zone | None
+    zone_of_files: Zone | None
+    """The zone by which the files' own times, in UTC, are the node's."""
     asked: Sequence[Asked]
     records: CollectedFiles
     dated: Mapping[str, Dated]
+    notices: list[str] = field(default_factory=list)
+    """What contradicts what was told, in words."""
 
     def days(self) -> Days:
         """Find them; what is told counts for the first day, and the logs for those that went by in silence."""
         found = self._found()
         if self.told is None:
             return found
+        if found.known and found.midnights[0] != self.told:
+            day, other = (f"{np.datetime64(int(at), 'ms')}"[:10] for at in (self.told, found.midnights[0]))
+            self.notices.append(f"--date {day} is believed, but the logs tell {other} ({found.basis})")
         later = found.midnights - found.midnights[0] if found.known else found.midnights[:1] * 0
         return Days(found.begins[: len(later)], self.told + later, "date declared with --date", known=True)
 
@@ -379,7 +389,7 @@ class Dating:
         at = ms_of(mark.modified)
         if mark.local:
             return at
-        return None if self.zone is None else at + self.zone.offset_at(at)
+        return None if self.zone_of_files is None else at + self.zone_of_files.offset_at(at)
 
     def _by_iis(self) -> tuple[_Votes | None, str]:
         """Ask IIS's requests: with the zone if it is known, else within what zones there are."""
@@ -395,7 +405,7 @@ class Dating:
             low, high, matched = found_offset(search, None, None, max(search.most, 1))
             if not matched:
                 low, high, matched = self._by_parts(here, asked)
-            if not matched:
+            if not matched or high - low > _VAGUE_MS:
                 continue
             wanted = -self.zone.offset_at(base) if self.zone is not None else 0
             delta = (low + high) // 2
@@ -410,7 +420,8 @@ class Dating:
                 fits = any(abs(apart + zone) <= QUARTER_MS // 2 for zone in zones)
                 return strange and self.zone is None, not fits and self.zone is None, abs(apart - wanted)
 
-            day = min(range(-400, 401), key=strange)
+            about = round((delta - wanted) / DAY_MS)
+            day = min(range(about - 2, about + 3), key=strange)
             votes = [
                 found
                 for pair in search.pairs
@@ -497,7 +508,7 @@ def _moment(text: str) -> datetime | None:
 
     try:
         return isoparse(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -28,6 +28,9 @@ _NEAR_QUARTER, _NEAR_HOUR = 30, 60
 #: No zone is wrong by more than from the one end of the world to the other. (s)
 _ZONES_APART = 26 * 3600
 
+#: A line of the node that shows the offset stands this near to IIS's. (ms)
+_NEAR_MS = 15_000
+
 #: What no jump is: the bounds may be as wide. (s)
 _JUMP = 1.0
 
@@ -57,7 +60,13 @@ def _of_node(node: Node, *, reference: bool, several: bool) -> list[Clock]:
     ahead = None if not reference and not node.related else node.ahead / 1000
     bound = None if ahead is None else 0.0 if reference else node.bound / 1000
     quality: Quality = (
-        "reference" if reference else "none" if ahead is None else "good" if (bound or 0) <= _CLOSE else "weak"
+        "reference"
+        if reference
+        else "none"
+        if ahead is None
+        else "good"
+        if (bound or 0) <= _CLOSE and not node.apart
+        else "weak"
     )
     if not reference:
         basis += "; against the first node's clock " + (
@@ -73,7 +82,7 @@ def _of_node(node: Node, *, reference: bool, several: bool) -> list[Clock]:
     if capf:
         days = [folder.days for folder in node.folders]
         dates = "; ".join(dict.fromkeys(own.basis for own in days))
-        assumed = zone is None or not all(own.known for own in days)
+        assumed = zone is None or node.assumed or not all(own.known for own in days)
         first = min(int(folder.utc(np.array([0]), node.clock)[0]) for folder in node.folders)
         clocks.append(
             Clock(
@@ -91,7 +100,7 @@ def _of_node(node: Node, *, reference: bool, several: bool) -> list[Clock]:
                 ahead,
                 bound,
                 quality,
-                zone is None,
+                zone is None or node.assumed,
                 basis,
                 zone,
                 whose,
@@ -110,7 +119,7 @@ def _of_machine(table: Table, machine: Machine, nodes: Sequence[Node], told: Tol
         return []
     codes = np.unique(table.member[machine.server.rows[known]]).tolist()
     names = [table.members[int(code)] for code in codes]
-    return [_measured_clock("iis", names, machine, int(machine.at[known].min()), nodes, told)]
+    return [_measured_clock(table, "iis", names, machine, int(machine.at[known].min()), nodes, told)]
 
 
 def _of_refusals(table: Table, machines: Sequence[Machine], told: Told, nodes: Sequence[Node]) -> list[Clock]:
@@ -121,11 +130,17 @@ def _of_refusals(table: Table, machines: Sequence[Machine], told: Told, nodes: S
     best = max(known, key=lambda machine: len(machine.asked), default=None)
     first = nodes[0].log.utc_of_iis(table.of_source("httperr"), told.iis_zone)
     first = first[first != NONE]
-    return [_measured_clock("httperr", names, best, int(first.min()) if len(first) else 0, nodes, told)]
+    return [_measured_clock(table, "httperr", names, best, int(first.min()) if len(first) else 0, nodes, told)]
 
 
 def _measured_clock(
-    source: str, names: list[str], machine: Machine | None, first: int, nodes: Sequence[Node], told: Told
+    table: Table,
+    source: str,
+    names: list[str],
+    machine: Machine | None,
+    first: int,
+    nodes: Sequence[Node],
+    told: Told,
 ) -> Clock:
     """Describe a clock of the CA's server."""
     zone = told.iis_zone
@@ -149,30 +164,33 @@ def _measured_clock(
             clock.basis = f"{declared}it is {bound}: requests to CES bound it on this side alone"
         return clock
     last = track.pieces[-1]
-    mine = found.asked.at[track.piece_of(found.asked.rows) == len(track.pieces) - 1]
-    offset, reach = _offset_and_bound(last, track.ahead, mine if len(mine) else np.array([last.first, last.last]))
+    offset, reach = _offset_and_bound(last, track.ahead)
     clock.offset_seconds, clock.uncertainty_seconds = round(offset / 1000, 3), round(reach / 1000 + 0.0005, 3)
-    good = found.matched >= _MANY and reach <= _CLOSE * 1000 and found.matched * 2 >= found.of
+    good = min(found.matched, last.matched) >= _MANY and reach <= _CLOSE * 1000 and found.matched * 2 >= found.of
     clock.quality = "good" if good else "weak"
     clock.basis = f"{declared}matched {found.matched} of {found.of} requests with lines of the CUCM node"
     if len(nodes) > 1 and machine.by is not None and machine.by.name:
         clock.basis += f" {machine.by.name}"
-    if machine.by is None or (machine.by.zone is not None and not machine.by.matched):
+    if machine.by is None or (machine.by.zone is not None and not machine.by.matched and not machine.by.assumed):
         clock.zone_error_seconds = _zone_error(clock.offset_seconds, clock.uncertainty_seconds)
     if last.drift_known:
         clock.drift_ppm = round(last.slope * 1e6, 1)
     clock.steps = _steps(track)
-    clock.proof = _proof(machine)
+    if machine.by is not None and machine.by.zone is None:
+        # The logs can be laid together, but against what IIS's clock should be compared nothing tells.
+        clock.offset_seconds = clock.uncertainty_seconds = None
+        clock.quality = "none"
+    clock.proof = _proof(table, machine)
     return clock
 
 
-def _offset_and_bound(last: Piece, ahead: int, stamps: np.ndarray) -> tuple[float, float]:
-    """Give a clock's offset in the middle of its last piece, of which these are the stamps, and its bound; in ms.
+def _offset_and_bound(last: Piece, ahead: int) -> tuple[float, float]:
+    """Give a clock's offset in the middle of what its last piece was measured by, and its bound; in ms.
 
     The bound covers what it drifts from there to either end, too, where that is not more than a second in all: a clock
     that drifts farther has no one offset, and its drift is told beside it.
     """
-    begin, end = int(stamps.min()), int(stamps.max())
+    begin, end = last.first, last.last
     at = np.array([(begin + end) // 2])
     low, high = (float(bound[0]) for bound in last.bounds(at))
     offset = float(last.offset(at)[0])
@@ -185,7 +203,8 @@ def _zone_error(offset: float, bound: float) -> int:
     """Give the quarters of an hour that an offset is near to, in s; 0 where it is near to none."""
     quarters = round(offset / 900) * 900
     near = _NEAR_HOUR if quarters % 3600 == 0 else _NEAR_QUARTER
-    if not quarters or abs(quarters) > _ZONES_APART or abs(offset - quarters) > near or bound > near:
+    # A day is no zone's error: a date was set, or told, wrong.
+    if not quarters % 86_400 or abs(quarters) > _ZONES_APART or abs(offset - quarters) > near or bound > near:
         return 0
     return quarters
 
@@ -204,8 +223,22 @@ def _steps(track: Track) -> list[ClockStep]:
     return steps
 
 
-def _proof(machine: Machine) -> list[int]:
-    """Choose rows that show the offset: requests of the first and the last enrollment that were compared."""
+def _proof(table: Table, machine: Machine) -> list[int]:
+    """Choose rows that show the offset: of the first and the last enrollment that were compared a line there, and the
+    node's nearest one.
+    """
     assert machine.found is not None
     asked, last = machine.found.asked, machine.found.pieces[-1]
-    return [int(asked.rows[order]) for order in dict.fromkeys((last.begin, last.end))]
+    rows = []
+    here = table.rows_of("est.enroll.call", "curl.ok")
+    # Of several lines of one moment it is the same one whatever the order of the members was.
+    here = here[np.lexsort((table.line[here], table.member[here]))]
+    times = table.time[here]
+    for order in dict.fromkeys((last.begin, last.end)):
+        row = int(asked.rows[order])
+        if len(here):
+            near = int(np.argmin(np.abs(times - table.time[row])))
+            if abs(int(times[near]) - int(table.time[row])) <= _NEAR_MS:
+                rows.append(int(here[near]))
+        rows.append(row)
+    return rows

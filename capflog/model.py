@@ -197,7 +197,15 @@ class Report:
     unattributed: int
     """Records of CES and CA, of enrollments by their kind, that could be put to none for sure."""
     aligned: bool = True
+    notices: list[str] = field(default_factory=list)
+    """What contradicts what the user told, a sentence each."""
     """Times of IIS are on the reference clock; False: they are shown as its own clock has them."""
+
+    @property
+    def ahead_ms(self) -> int:
+        """How far the clock of IIS is ahead in the end, in ms; of several that which is farthest off; 0: not known."""
+        known = [c.offset_seconds for c in self.clocks if c.source == "iis" and c.offset_seconds is not None]
+        return round(max(known, key=abs, default=0.0) * 1000)
 
     def count(self, outcome: Outcome) -> int:
         """Count the enrollments of an outcome."""
@@ -245,3 +253,5 @@ class Timeline:
     assumed: bool = False
     """Nothing in the bundle fixes the node's zone, or the date of CAPF's lines."""
     aligned: bool = True
+    ahead_ms: int = 0
+    """What was taken off the times of IIS in the end, whose clock is so far ahead."""

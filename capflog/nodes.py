@@ -48,6 +48,9 @@ _LEAST_BACK_MS, _HOUR_MS = 600_000, 3_600_000
 #: way round. (ms)
 _HAWAII_MS = -36_000_000
 
+#: No node's zone has more names than this; a record of more is no help.
+_NAMES = 6
+
 _NODES_LOGS = ("capf", "ciscora", "nginx")
 
 
@@ -96,11 +99,19 @@ class Node:
     """What is said of the zone that tells it not, in words."""
     by_files: bool = False
     """The zone is that of the files' last lines: it may have changed before."""
+    zone_of_files: Zone | None = None
+    """The zone in which the files' own times are those of their last lines, if they were never unpacked."""
+    assumed: bool = False
+    """The zone is a guess."""
+    notices: list[str] = field(default_factory=list)
+    """What contradicts what the user told, in words."""
     matched: bool = False
     """The zone was taken from the match with IIS: quarters of an hour of its offset are in it."""
     ahead: int = 0
     """How far its clock is ahead of the reference clock, in ms; ``bound``: give or take this."""
     bound: int = 0
+    apart: bool = False
+    """It was compared by lines of another time: a server's clock may have been set between."""
     related: bool = True
     """Whether that is known."""
     unsure: int = 0
@@ -268,6 +279,13 @@ def find_zone(
         node.basis = f"declared with --tz as {declared.name}"
         if seen is not None and any(node.zone.offset_at(at) != seen.offset_at(at) for at in (utc.min(), utc.max())):
             node.basis += f" (log_access carries {seen.name})"
+            node.notices.append(f"--tz {declared.name} is believed, but log_access carries {seen.name}")
+            # The stamp is believed, and what it is said to be of is what was told.
+            rows, utc, offset = node.log.accesses
+            table.put_numbers("utc", rows, node.zone.utc(utc + offset))
+            node.log.forget()
+        elif (named := _collected_zone(node, files, members, seen, utc)[1]) and not _fits(declared, named, first, last):
+            node.notices.append(f"--tz {declared.name} is believed, but the collection's record names {named}")
         return
     zone, collected_names = _collected_zone(node, files, members, seen, utc)
     if zone is not None:
@@ -280,13 +298,27 @@ def find_zone(
     if seen is not None:
         node.zone = seen
         node.basis = f"log_access carries {_carried(seen)}"
+        if collected_names:
+            node.basis += f" (the collection's record names {collected_names})"
         return
     by_files = _zone_of_files(node, dated)
     if by_files is not None:
-        node.zone, node.by_files = by_files, True
-        node.basis = f"the files' own times are those of their last lines at {by_files.name}"
+        if not _maybe_unpacked(node, dated):
+            node.zone, node.by_files = by_files, True
+            node.basis = f"the files' own times are those of their last lines at {by_files.name}"
+        node.zone_of_files = by_files
     elif collected_names:
         node.unclear = f"the collection's record names {collected_names}, which several zones bear"
+
+
+def _maybe_unpacked(node: Node, dated: Mapping[str, Dated]) -> bool:
+    """Tell whether files may have been unpacked from a zip, by a machine that took its local times for those of its own
+    zone: then they bear even seconds, all of them.
+    """
+    table = node.log.table
+    members = {int(code) for source in ("capf", "nginx") for code in table.runs_of(source)[:, 2]}
+    marks = [dated.get(table.members[code]) for code in members]
+    return all(ms_of(mark.modified) % 2000 == 0 for mark in marks if mark is not None and mark.modified is not None)
 
 
 def _zone_of_files(node: Node, dated: Mapping[str, Dated]) -> Zone | None:
@@ -331,6 +363,13 @@ def _zone_of_files(node: Node, dated: Mapping[str, Dated]) -> Zone | None:
     return Zone.fixed(quarters // 1000) if often > 1 and not any(count * 2 > often for _, count in others) else None
 
 
+def _fits(declared: Zone, names: str, first: int, last: int) -> bool:
+    """Tell whether a zone is one of those that a record's names mean."""
+    middle = (first + last) // 2 if last - first < 1 << 50 else 0
+    offsets = {zone.offset_at(middle) for name in names.split(" and ") for zone in called(name, middle)}
+    return not middle or not offsets or declared.offset_at(middle) in offsets
+
+
 def _carried(zone: Zone) -> str:
     """Name the offsets of a zone that was read off records, one after another."""
     names = [Zone.fixed(offset // 1000).name for offset in zone.offsets]
@@ -365,14 +404,15 @@ def _collected_zone(
     for record in own:
         by_name.setdefault(record.zone, record.modified)
     zones: list[Zone] | None = None
+    if len(by_name) > _NAMES:
+        return None, ""
     for name, at in sorted(by_name.items()):
         found = called(name, at)
-        if zones is None:
-            zones = found
-        else:
-            # Winter and summer of one place: what fits the one and the other.
-            both = {other.name for other in found}
-            zones = [zone for zone in zones if zone.name in both] or zones
+        if not found:
+            continue
+        # Winter and summer of one place: what fits the one and the other.
+        both = {other.name for other in found}
+        zones = found if zones is None else [zone for zone in zones if zone.name in both]
     names = " and ".join(sorted(by_name))
     if not zones:
         return None, ""
@@ -403,4 +443,7 @@ def date_traces(
         members = [table.members[int(code)] for code in np.unique(table.member[folder.trace.rows]).tolist()]
         declared = part_told(told.dates, members)
         day = declared if isinstance(declared, int) else None
-        folder.days = Dating(node.log, folder.trace, folder.calls, day, node.zone, asked, files, dated).days()
+        of_files = node.zone or node.zone_of_files
+        dating = Dating(node.log, folder.trace, folder.calls, day, node.zone, of_files, asked, files, dated)
+        folder.days = dating.days()
+        node.notices += dating.notices

@@ -44,10 +44,16 @@ SAME_MS = 5_000
 PAIRS_MAX = 4_000_000
 
 #: An offset that is far from what clocks have is believed if chance has fewer such offsets than this.
-_CHANCE = 0.01
+_CHANCE = 0.05
+
+#: The same of one of many parts, which are tried one after the other.
+_CHANCE_OF_PART = 0.002
 
 #: Of fewer calls than this no spell of their own is told.
 _FEW = 6
+
+#: So often what was logged is parted in two.
+_DEPTH = 5
 
 #: So few tell one where what matches changes from one moment on, and all of them match otherwise then.
 _FEW_AGREED = 3
@@ -181,37 +187,49 @@ def searched(here: Here, asked: Asked, *, only_calls: bool = False) -> Search:
 
 
 def found_offset(
-    search: Search, zone: int | None, limits: tuple[int, int] | None, wanted: int, near: tuple[int, int] | None = None
+    search: Search,
+    zone: int | None,
+    limits: tuple[int, int] | None,
+    wanted: int,
+    near: tuple[int, int] | None = None,
+    *,
+    part: bool = False,
 ) -> tuple[int, int, int]:
     """Find the interval within the limits that most pairs agree on: (lowest, highest, matches), in ms.
 
     ``zone``: what UTC is ahead of the node's time, in ms, None: not known. No match: 0, 0, 0; so where they are fewer
     than half of those ``wanted``: logs that have nothing to do with each other match somewhere. ``near``: what is
-    within these limits is preferred.
+    within these limits is preferred. ``part``: it is one of many parts that may each have an offset of its own.
     """
     best = (0, 0, 0)
     for number, limit in enumerate([near, limits] if near is not None else [limits]):
         low, high, matched = _best(search.pairs, zone, limit)
         if matched and matched * 2 >= wanted and matched > best[2] * (1.3 if number else 1):
-            if number and by_chance(search.pairs, (low + high) // 2) > _CHANCE:
+            doubtful = part or number or matched * 5 < wanted * 4
+            if doubtful and by_chance(search.pairs, (low + high) // 2, limit) > (_CHANCE_OF_PART if part else _CHANCE):
                 continue
             best = low, high, matched
     return best
 
 
-def by_chance(pairs: Sequence[Pair], offset: int) -> float:
+def by_chance(pairs: Sequence[Pair], offset: int, limits: tuple[int, int] | None) -> float:
     """Give how many offsets as good as this one logs would have that have nothing to do with each other.
 
     What stands together, here or there, is of one enrollment: only enrollments may match by chance each for itself.
+    ``limits``: where the offset was sought, in ms.
     """
     begins = np.concatenate([pair.begin for pair in pairs])
     met = np.concatenate([pair.met(offset) for pair in pairs])
-    every, matched = _groups(begins), _groups(begins[met])
+    every = _groups(begins)
+    # What stands together may fall apart where some of it has no match.
+    matched = min(every, _groups(begins[met]))
     there = np.concatenate([pair.there for pair in pairs])
     others, span = _groups(there), max(int(there.max() - there.min()), SECOND_MS)
-    share = min(1.0, others * 3 * SECOND_MS / span)
+    width = float(np.mean(np.concatenate([pair.end - pair.begin for pair in pairs]))) + SECOND_MS
+    share = min(1.0, others * width / span)
+    sought = 1.0 if limits is None else min(1.0, (limits[1] - limits[0]) / span)
     ways = lgamma(every + 1) - lgamma(matched + 1) - lgamma(every - matched + 1)
-    return exp(min(ways + log(others) + (matched - 1) * log(share), 700.0))
+    return exp(min(ways + log(others) + log(sought) + (matched - 1) * log(share), 700.0))
 
 
 def _groups(moments: np.ndarray) -> int:
@@ -266,7 +284,10 @@ def spells_of(here: Here, asked: Asked, zone_known: bool) -> tuple[list[Spell], 
     if not whole.pairs:
         return [], whole.of
     near = (-QUARTER_MS, QUARTER_MS) if zone_known else (-ZONE_MAX - QUARTER_MS, -ZONE_MIN + QUARTER_MS)
-    found = _Spells(asked, 0 if zone_known else None, near).of(here, whole, 5)
+    found = _Spells(asked, 0 if zone_known else None, near).of(here, whole, _DEPTH)
+    # A few parts that match while most of the whole does not are chance.
+    if sum(spell.matched for spell in found) * 5 < whole.most * 2:
+        found = []
     if not found and zone_known and len(here.moments) >= _FEW and not torn(whole, zone_known):
         # Where the clocks agree a third of them is no chance.
         low, high, matched = found_offset(whole, 0, (-SAME_MS, SAME_MS), whole.most * 2 // 3)
@@ -288,7 +309,7 @@ class _Spells:
 
     def of(self, here: Here, search: Search, depth: int) -> list[Spell]:
         """Find the spells of what was logged here; of halves of it where the whole has none or is not of one."""
-        low, high, matched = found_offset(search, self.zone, None, max(search.most, 1), self.near)
+        low, high, matched = found_offset(search, self.zone, None, max(search.most, 1), self.near, part=depth < _DEPTH)
         moments = here.moments
         if not matched:
             if not depth or len(moments) < 2 * _FEW_AGREED:
@@ -321,7 +342,9 @@ class _Spells:
             elif len(part.moments) >= _FEW_AGREED:
                 search = searched(part, self.asked)
                 # Nine of ten, and not half of them.
-                low, high, matched = found_offset(search, self.zone, None, max(search.most, 1) * 9 // 5, self.near)
+                low, high, matched = found_offset(
+                    search, self.zone, None, max(search.most, 1) * 9 // 5, self.near, part=True
+                )
                 if matched:
                     found.append(_spell(part, low, high, matched, search.of))
         return found

@@ -76,7 +76,14 @@ def _pack_sheaf(sheaf: Sheaf) -> bytes:
     shared: list[Any] = []
     devices = []
     for timeline in sheaf.timelines:
-        run = [timeline.bundle, _zone(timeline.zone), timeline.assumed, timeline.aligned, timeline.lacking]
+        run = [
+            timeline.bundle,
+            _zone(timeline.zone),
+            timeline.assumed,
+            timeline.aligned,
+            _whole(timeline.ahead_ms),
+            timeline.lacking,
+        ]
         if run not in shared[-1:]:
             shared.append(run)
         enrollments = []

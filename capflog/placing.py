@@ -159,12 +159,19 @@ def _requests_received(
 
 
 def place_iis(
-    rows: np.ndarray, at: np.ndarray, track: Track | None, time: np.ndarray, earliest: np.ndarray, latest: np.ndarray
+    rows: np.ndarray,
+    at: np.ndarray,
+    track: Track | None,
+    time: np.ndarray,
+    earliest: np.ndarray,
+    latest: np.ndarray,
+    *,
+    other_log: bool = False,
 ) -> np.ndarray:
     """Place IIS's records on the reference clock: the stamp less the offset, within the second and the offset's bound.
 
-    ``at``: their stamps in UTC, in ms; ``track``: the offset of that server's clock, None: not known. Gives what was
-    taken off, in ms.
+    ``at``: their stamps in UTC, in ms; ``track``: the offset of that server's clock, None: not known; ``other_log``:
+    they are not of the log that the track is of. Gives what was taken off, in ms.
     """
     known = at != NONE
     rows, at = rows[known], at[known]
@@ -172,7 +179,7 @@ def place_iis(
         time[rows] = earliest[rows] = at
         latest[rows] = at + 999
         return np.zeros(len(rows), dtype=np.int64)
-    offset, low, high = track.at(rows, at)
+    offset, low, high = track.at_times(at) if other_log else track.at(rows, at)
     time[rows] = at - offset
     earliest[rows] = at - high
     latest[rows] = at + 999 - low

@@ -55,6 +55,9 @@ SERVING = frozenset({"est.peer", "est.request", "est.access", "est.auth.challeng
 #: others; numbers begin anew after the last one (Linux: kernel.pid_max, 32768 unless it was raised).
 PIDS_APART, PIDS = 64, 32768
 
+#: A start's twin is looked for among so many before it.
+_NEAR = 64
+
 
 @dataclass(slots=True)
 class Block:
@@ -186,7 +189,8 @@ def find_starts(table: Table) -> list[Start]:
         twin = max((_last_below(own, free) for own in alike), default=-1)
         if twin >= 0 and not _one_process(block, nginx[twin]):
             # Its process's number tells it from the others, if any is its own.
-            others = (k for own in alike for k in own if k < free and _one_process(block, nginx[k]))
+            near = (own[max(0, bisect_left(own, free) - _NEAR) : bisect_left(own, free)] for own in alike)
+            others = (k for own in near for k in own if _one_process(block, nginx[k]))
             twin = max(others, default=-1)
         if twin < 0:
             starts.append(Start(block, None))

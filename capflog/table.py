@@ -248,6 +248,15 @@ class Table:
             self._put(found, own, rows)
         return found
 
+    def put_numbers(self, name: str, rows: np.ndarray, values: np.ndarray) -> None:
+        """Put other numbers in the place of those that rows (sorted) bear of their own."""
+        own = self._numbers.get(name)
+        if own is not None:
+            places, held = own
+            at = np.searchsorted(places, rows)
+            there = (at < len(places)) & (places[np.minimum(at, len(places) - 1)] == rows)
+            held[at[there]] = values[there]
+
     def borne(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Give the places among rows, which are sorted and distinct, of those that bear a number; and their numbers."""
         own = self._numbers.get(name)

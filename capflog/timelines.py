@@ -210,7 +210,7 @@ class _Ways:
                 causes = {rule: titles[rule] for e in enrollments for rule in e.causes if rule in titles}
                 name = self._wanted[number]
                 one = Timeline(name, report.bundle, alignment.display_zone, enrollments, [], causes, lacking, assumed)
-                bare.append(replace(one, aligned=report.aligned))
+                bare.append(replace(one, aligned=report.aligned, ahead_ms=report.ahead_ms))
             ids: list[str | None] = [report.enrollments[place].id for place in places.tolist()]
             sizes = np.bincount(own.of - first, minlength=last - first).tolist()
             yield Sheaf(bare, sizes, [*_WORDS, *ids], own.row, own.enrollment, own.confidence, own.step, own.mark)

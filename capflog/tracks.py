@@ -23,6 +23,9 @@ DRIFT_USUAL = 60e-6
 #: How much quartz clocks differ (standard deviation): of the slopes that are possible small ones are likelier.
 _DRIFT_SPREAD = 20e-6
 
+#: Brackets that leave so many times as much room with a greater drift all but contradict a usual one.
+_PINCHED = 3
+
 #: From so many brackets on more than a usual drift can be told.
 _MANY = 10
 
@@ -168,10 +171,11 @@ def _cut(brackets: Brackets, cuts: list[int]) -> tuple[list[Brackets], int]:
 
 
 def _limit(since: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
-    """Give the farthest drift that there may be: the usual one, unless enough brackets contradict it."""
-    if len(since) < _MANY or _width(since, low, high, _widest(since, low, high, DRIFT_USUAL)) > 0:
+    """Give the farthest drift that there may be: the usual one, unless enough brackets contradict it, or nearly do."""
+    if len(since) < _MANY:
         return DRIFT_USUAL
-    return DRIFT_MAX
+    usual, most = (_width(since, low, high, _widest(since, low, high, limit)) for limit in (DRIFT_USUAL, DRIFT_MAX))
+    return DRIFT_MAX if usual <= 0 or usual * _PINCHED < most else DRIFT_USUAL
 
 
 def _contradicting(brackets: Brackets) -> np.ndarray:

@@ -139,16 +139,15 @@ def unpack_sheaf(data: bytes) -> Sheaf:
         tick = timedelta(microseconds=unit)
         timelines = []
         for device, run, enrollments, findings in devices:
-            bundle, zone, assumed, aligned, lacking = shared[run]
+            bundle, zone, assumed, aligned, ahead, lacking = shared[run]
             made = [
                 Enrollment(
                     e_id, of, _at(started, tick), _at(ended, tick), outcome, reached, missing, error, value, [], c
                 )
                 for e_id, of, started, ended, outcome, reached, missing, error, value, c in enrollments
             ]
-            timelines.append(
-                Timeline(device, bundle, _zone(zone), made, [], findings, list(lacking), bool(assumed), bool(aligned))
-            )
+            known = list(lacking), bool(assumed), bool(aligned), int(ahead)
+            timelines.append(Timeline(device, bundle, _zone(zone), made, [], findings, *known))
         if len(sizes) != len(timelines) or sum(sizes) != len(columns[0]):
             raise UnreadableError("a sheaf has other rows than it says")
         return Sheaf(timelines, sizes, names, list(accumulate(columns[0])), *columns[1:])

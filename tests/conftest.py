@@ -43,7 +43,7 @@ class Said:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the measured bundles (tests/test_accuracy.py) be chosen."""
-    parser.addoption("--bundles", type=int, default=24, help="measure the clocks on so many random bundles")
+    parser.addoption("--bundles", type=int, default=12, help="measure the clocks on so many random bundles")
     parser.addoption("--bundles-from", type=int, default=5000, help="the seed of the first of them")
 
 

@@ -377,7 +377,7 @@ def test_what_is_told_of_clocks_needs_a_bundle(words: list[str], named: str, cap
     assert capflog("analyze", sample("healthy")).status == 0
     said = capflog("timeline", PHONE, *words)
     assert (said.status, said.out) == (2, "")
-    assert said.err == f"capflog: {named}: name the bundle too; what is kept was analyzed without\n"
+    assert said.err == f"capflog: {named}: name the bundle too, so that it is analyzed with that\n"
 
 
 def test_that_times_are_not_shifted_is_kept(capflog: Call, sample: Find) -> None:

@@ -301,7 +301,9 @@ def test_two_files_times_in_utc_tell_zone_and_date(zone: timedelta) -> None:
     first, second = part(AROUND, 0, 5), part(AROUND, 5, 10)
     analysis = analyzed(in_utc(first, "capf1.txt", zone), in_utc(second, "capf2.txt", zone))
     clock = clock_of(analysis, "capf")
-    assert (clock.utc_offset_seconds, clock.assumed) == (zone / timedelta(seconds=1), False)
+    # Times of even seconds alone may be what somebody's zip program made of the node's local ones.
+    even = all(last_of(some).replace(microsecond=0).second % 2 == 0 for some in (first, second))
+    assert (clock.utc_offset_seconds, clock.assumed) == (zone / timedelta(seconds=1), even)
     assert "the files' own times are those of their last lines" in clock.basis
     assert started(analysis) == true(AROUND, zone)
 

@@ -135,7 +135,7 @@ def test_the_order_of_findings_stays() -> None:
 @pytest.mark.parametrize("assumed", [True, False])
 @pytest.mark.parametrize("aligned", [True, False])
 def test_what_is_known_of_the_times_comes_back(assumed: bool, aligned: bool) -> None:
-    timeline = back(Timeline("SEP1", "b", EASTERN, [], [], assumed=assumed, aligned=aligned))
+    timeline = back(Timeline("SEP1", "b", EASTERN, [], [], assumed=assumed, aligned=aligned, ahead_ms=-2400))
     assert (timeline.assumed, timeline.aligned) == (assumed, aligned)
 
 
@@ -144,10 +144,10 @@ def test_what_is_known_of_the_times_comes_back(assumed: bool, aligned: bool) -> 
     [7, "UTC", [], ["UTC"], ["UTC", [0, 1], []], ["UTC", [10**9], []], ["UTC", ["x"], []], ["UTC", [0] * 3, [2, 1]]],
 )
 def test_what_is_no_zone_is_unreadable(zone: object) -> None:
-    head = [1000, [["b", zone, False, True, []]], [["SEP1", 0, [], {}]], [0], [], [["i1", 0]] * 5]
+    head = [1000, [["b", zone, False, True, 0, []]], [["SEP1", 0, [], {}]], [0], [], [["i1", 0]] * 5]
     with pytest.raises(UnreadableError):
         unpack_sheaf(dump(head) + b"\n")
-    head[1] = [["b", None, False, True, []]]
+    head[1] = [["b", None, False, True, 0, []]]
     assert unpack_sheaf(dump(head) + b"\n").timelines == [Timeline("SEP1", "b", None, [], [])]
 
 

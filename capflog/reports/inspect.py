@@ -51,7 +51,7 @@ def render(
         return page.text()
     if ends:
         page.add(page.say(f"Times are {times.whose}"))
-        unaligned(page, (c.source for c in report.clocks), aligned=report.aligned)
+        unaligned(page, (c.source for c in report.clocks), aligned=report.aligned, ahead_ms=report.ahead_ms)
     page.blank()
     _table(page, report, times)
     _unknown(page, report)

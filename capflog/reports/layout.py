@@ -283,10 +283,17 @@ def of_ca(source: str) -> bool:
     return source in _NOT_THE_NODES
 
 
-def unaligned(page: Page, sources: Iterable[str], *, aligned: bool, hang: int = 0) -> None:
-    """Say that times of the CA's server are its own clock's, where they were asked for so."""
-    if not aligned and any(map(of_ca, sources)):
+def unaligned(page: Page, sources: Iterable[str], *, aligned: bool, ahead_ms: int = 0, hang: int = 0) -> None:
+    """Say that times of the CA's server are its own clock's, where they were asked for so, or how far they are not."""
+    if not any(map(of_ca, sources)):
+        return
+    if not aligned:
         page.add(page.say("IIS's times are its own clock's (--no-align)"), hang=hang)
+    elif abs(ahead_ms) >= 1000:
+        side = "ahead" if ahead_ms > 0 else "behind"
+        amount = seconds(ahead_ms / 1000) if abs(ahead_ms) >= 60_000 else f"{abs(ahead_ms) / 1000:.1f} s"
+        told = f"IIS's times are put on the CUCM node's clock: its own is {amount} {side}"
+        page.add(page.say(told), hang=hang)
 
 
 def _fitting(plain: str, start: int, width: int) -> int:

@@ -272,6 +272,16 @@ def _starts(page: Page, starts: Sequence[ServiceStart], times: Times) -> None:
     page.table(columns, rows, indent=2)
 
 
+#: So much of a server's name is shown.
+_WHOSE = 64
+
+#: What tells what the logs do not.
+_TELL = (
+    "What is assumed can be told: --tz ZONE ('show timezone config' on the node says it), --date DAY. RTMT's "
+    "TraceCollectionResult XML and NGINX's error.log in the bundle tell it, too."
+)
+
+
 def _clocks(page: Page, report: Report, times: Times) -> None:
     clocks = report.clocks
     if not clocks:
@@ -282,7 +292,9 @@ def _clocks(page: Page, report: Report, times: Times) -> None:
     gap = page.say("  ")
     several = len({c.whose for c in clocks if not of_ca(c.source)}) > 1
     firsts = [
-        page.join(page.say(source_name(c.source), "bold"), page.log(f" {c.whose}" if c.whose else "", "bold"), gap)
+        page.join(
+            page.say(source_name(c.source), "bold"), page.log(f" {c.whose[:_WHOSE]}" if c.whose else "", "bold"), gap
+        )
         for c in clocks
     ]
     hang = min(max(first.cell_len for first in firsts), _NAME)
@@ -294,6 +306,8 @@ def _clocks(page: Page, report: Report, times: Times) -> None:
             body.append_text(page.log(", ".join(names[m] for m in clock.members[:3])))
             body.append_text(page.say(f" and {more:,} more)" if more > 0 else ")"))
         page.add(body, first=first, indent=2, hang=hang, width=PROSE)
+    if any(clock.assumed and not of_ca(clock.source) for clock in clocks):
+        page.add(page.say(_TELL), indent=2, width=PROSE)
 
 
 def _its_zone(clock: Clock, report: Report) -> str:
@@ -355,7 +369,7 @@ def _difference(clock: Clock, *, several: bool) -> str:
     if clock.zone_error_seconds:
         zone = f"{_side(clock.zone_error_seconds)} {to}: a zone that is set wrong on one of the two, not a clock"
         rest = offset - clock.zone_error_seconds
-        return f"{zone} that runs wrong; besides {'in step' if _in_step(rest, bound) else _ahead(rest)}{exact}"
+        return f"{zone} that runs wrong; apart from that {'in step' if _in_step(rest, bound) else _ahead(rest)}{exact}"
     if _in_step(offset, bound):
         return f"in step with {to}{exact}"
     return f"{_side(offset)} {to}{exact}"

@@ -88,7 +88,7 @@ def _head(page: Page, timeline: Timeline, times: Times, *, beside: bool) -> None
     days = sorted({times.date(time) for time in (times.first, times.last) if time})
     when = " to ".join(map(str, days)) + ", times" if days else "Times"
     page.add(page.say(f"{when} are {times.whose}"))
-    unaligned(page, (row.source for row in timeline.rows), aligned=timeline.aligned)
+    unaligned(page, (row.source for row in timeline.rows), aligned=timeline.aligned, ahead_ms=timeline.ahead_ms)
     for mark, meaning, used in (
         (">>", "tells of the failure or its cause", any(row.mark for row in timeline.rows)),
         (" ~", "most likely, not for sure, this enrollment's", any(r.confidence == "likely" for r in timeline.rows)),

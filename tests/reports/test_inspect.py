@@ -35,6 +35,7 @@ def test_a_small_bundle() -> None:
     assert text_of(h.empty(members=members, clocks=h.clocks())) == (
         "empty.zip: 2 members, 1 read as logs\n"
         "Times are UTC-05:00, the CUCM node's zone\n"
+        "IIS's times are put on the CUCM node's clock: its own is 2.4 s behind\n"
         "\n"
         "member    log   status      lines  events  unknown\n"
         "capf.txt  CAPF  parsed          1       1        0\n"

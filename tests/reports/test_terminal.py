@@ -450,21 +450,21 @@ AT_NOON = ClockStep(h.at("12:00:01"), 3.2, 3600.0)
             clock(3601.3, 0.2, zone_error_seconds=3600, basis=""),
             (
                 "IIS  1 h ahead of the CUCM node: a zone that is set wrong on one of the two, not a clock that "
-                "runs wrong; besides 1.3 s ahead (±0.2 s)"
+                "runs wrong; apart from that 1.3 s ahead (±0.2 s)"
             ),
         ),
         (
             clock(-20_700.1, 0.2, "weak", zone_error_seconds=-20_700, basis=""),
             (
                 "IIS  5 h 45 min behind the CUCM node: a zone that is set wrong on one of the two, not a clock that "
-                "runs wrong; besides in step (±0.2 s), on few requests"
+                "runs wrong; apart from that in step (±0.2 s), on few requests"
             ),
         ),
         (
             clock(-3598.7, None, zone_error_seconds=-3600, basis=""),
             (
                 "IIS  1 h behind the CUCM node: a zone that is set wrong on one of the two, not a clock that "
-                "runs wrong; besides 1.3 s ahead"
+                "runs wrong; apart from that 1.3 s ahead"
             ),
         ),
         (
@@ -480,7 +480,7 @@ AT_NOON = ClockStep(h.at("12:00:01"), 3.2, 3600.0)
             clock(3600.0, 0.2, zone_error_seconds=3600, steps=[AT_NOON], basis=""),
             (
                 "IIS  1 h ahead of the CUCM node: a zone that is set wrong on one of the two, not a clock that "
-                "runs wrong; besides in step (±0.2 s); was set once: 2019-03-05 12:00:01 UTC-05:00 from 3.2 s "
+                "runs wrong; apart from that in step (±0.2 s); was set once: 2019-03-05 12:00:01 UTC-05:00 from 3.2 s "
                 "ahead to 1 h ahead"
             ),
         ),
