@@ -164,7 +164,8 @@ def _measured_clock(
             clock.basis = f"{declared}it is {bound}: requests to CES bound it on this side alone"
         return clock
     last = track.pieces[-1]
-    offset, reach = _offset_and_bound(last, track.ahead)
+    mine = found.asked.at[track.piece_of(found.asked.rows) == len(track.pieces) - 1]
+    offset, reach = _offset_and_bound(last, track.ahead, mine)
     clock.offset_seconds, clock.uncertainty_seconds = round(offset / 1000, 3), round(reach / 1000 + 0.0005, 3)
     good = min(found.matched, last.matched) >= _MANY and reach <= _CLOSE * 1000 and found.matched * 2 >= found.of
     clock.quality = "good" if good else "weak"
@@ -184,13 +185,18 @@ def _measured_clock(
     return clock
 
 
-def _offset_and_bound(last: Piece, ahead: int) -> tuple[float, float]:
-    """Give a clock's offset in the middle of what its last piece was measured by, and its bound; in ms.
+def _offset_and_bound(last: Piece, ahead: int, stamps: np.ndarray) -> tuple[float, float]:
+    """Give a clock's offset in the middle of CES's requests of its last piece, and its bound; in ms.
+
+    ``stamps``: those of the requests. Logs of IIS reach farther than the node's: what is far from all that the offset
+    was measured by does not count.
 
     The bound covers what it drifts from there to either end, too, where that is not more than a second in all: a clock
     that drifts farther has no one offset, and its drift is told beside it.
     """
-    begin, end = last.first, last.last
+    span = last.last - last.first
+    begin = max(int(stamps.min(initial=last.first)), last.first - span)
+    end = min(int(stamps.max(initial=last.last)), last.last + span)
     at = np.array([(begin + end) // 2])
     low, high = (float(bound[0]) for bound in last.bounds(at))
     offset = float(last.offset(at)[0])
