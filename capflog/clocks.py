@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import pairwise, product
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,13 +27,11 @@ from capflog.collected import CollectedFiles
 from capflog.described import described
 from capflog.events import SOURCES
 from capflog.nodes import Node, date_traces, find_zone, nodes_of
-from capflog.offsets import QUARTER_MS
 from capflog.placing import place_capf, place_iis, place_nginx
 from capflog.rows import NONE
 from capflog.start_times import place_ciscora
 from capflog.told import NOTHING, Told
-from capflog.zone_changes import changes_so, observed, offsets_at
-from capflog.zones import Zone, offset_name
+from capflog.zone_match import match_zone, turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,11 +42,7 @@ if TYPE_CHECKING:
     from capflog.starts import Start
     from capflog.table import Table
     from capflog.tracks import Piece
-
-_DAY_MS, _HALF_HOUR_MS = 86_400_000, 1_800_000
-
-#: Where a zone changes, IIS's offset turns by just so much, give or take this. (ms)
-_TURN_MS = 5_000
+    from capflog.zones import Zone
 
 
 @dataclass(slots=True)
@@ -153,7 +147,7 @@ def _measure(nodes: Sequence[Node], machines: Sequence[Machine]) -> None:
     found: list[list[Measured]] = []
     for node in nodes:
         if node.zone is None and machines:
-            _match_zone(node, machines)
+            match_zone(node, [machine.asked for machine in machines])
         if node.zone is None and node.zone_of_files is not None:
             node.zone, node.assumed = node.zone_of_files, True
             node.basis = (
@@ -164,7 +158,7 @@ def _measure(nodes: Sequence[Node], machines: Sequence[Machine]) -> None:
         here = node.here()
         known = node.zone is not None
         own = [measured(here, machine.asked, zone_known=known) for machine in machines]
-        if node.by_files and any(_turn(node, one.pieces) for one in own):
+        if node.by_files and any(turns(node, one.pieces) for one in own):
             here = node.here()
             own = [measured(here, machine.asked, zone_known=True) for machine in machines]
         found.append(own)
@@ -231,119 +225,6 @@ def _relates(node: Node, own: Measured, machine: Machine) -> bool:
 def _take(machine: Machine, node: Node, found: Measured) -> None:
     if found.pieces or machine.found is None:
         machine.by, machine.found = (node if found.pieces else None), found
-
-
-def _turn(node: Node, pieces: Sequence[Piece]) -> bool:
-    """Have a zone that was read off the last lines change where IIS's offset turns as zones do; tell whether so."""
-    if len(pieces) < 2 or node.zone is None or not node.zone.constant:
-        return False
-    used = node.zone.offsets[0]
-    zones, moments = [used], [_moments(pieces[-1], 0)]
-    for before, after in reversed([*pairwise(pieces)]):
-        turn = float(before.offset(np.array([before.last]))[0] - after.offset(np.array([after.first]))[0])
-        near = round(turn / _HALF_HOUR_MS) * _HALF_HOUR_MS
-        earlier = zones[0] - near
-        own = _moments(before, earlier - used)
-        if abs(turn - near) > _TURN_MS or not changes_so(earlier, zones[0], int(own[1]), int(moments[0][0])):
-            # IIS's clock was set.
-            earlier, own = zones[0], _moments(before, zones[0] - used)
-        zones.insert(0, earlier)
-        moments.insert(0, own)
-    found = observed(np.concatenate(moments), np.repeat(zones, 2))
-    if found is None or found.constant:
-        return False
-    node.zone = found
-    node.basis += f", and IIS tells of its change: {' then '.join(_names(found))}"
-    node.fold()
-    return True
-
-
-def _match_zone(node: Node, machines: Sequence[Machine]) -> None:
-    """Find a node's zone by the server that matches best."""
-    found: list[tuple[Measured, Zone | None]] = []
-    # Where the stamps step back as a zone does, they are compared as if it had changed there, too.
-    for turned in dict.fromkeys((node.turned(), None)):
-        node.zone = turned
-        node.fold()
-        here = node.here()
-        found += [(measured(here, machine.asked, zone_known=False), turned) for machine in machines]
-    node.zone = None
-    best, turned = max(found, key=lambda one: one[0].matched)
-    if best.pieces:
-        _take_zone(node, best.pieces, turned)
-    node.fold()
-
-
-def _take_zone(node: Node, pieces: Sequence[Piece], turned: Zone | None = None) -> None:
-    """Take quarters of an hour of IIS's offset for the node's zone; where that turns as a zone does, for its change.
-
-    ``turned``: the zone of the clock that they were found by, a change already taken out; None: there was none.
-    """
-    low, high = pieces[0].bounds(np.array([pieces[0].zero]))
-    quarters = _quarters(pieces[0]) if float(high[0] - low[0]) < QUARTER_MS else None
-    if quarters is None:
-        return
-    taken = [(pieces[0], quarters)]
-    for before, piece in pairwise(pieces):
-        turn = float(piece.offset(np.array([piece.first]))[0] - before.offset(np.array([before.last]))[0])
-        near = round(turn / _HALF_HOUR_MS) * _HALF_HOUR_MS
-        if turned is not None or abs(turn - near) > _TURN_MS or not _changes_by(-near, before.last, piece.first):
-            # A clock that was set, not a zone that changed.
-            break
-        quarters -= near
-        taken.append((piece, quarters))
-    moments = [np.linspace(piece.first, piece.last, 50).astype(np.int64) for piece, _ in taken]
-    utc = [
-        at - np.round(piece.offset(at)).astype(np.int64) - zone
-        for at, (piece, zone) in zip(moments, taken, strict=True)
-    ]
-    found = observed(np.concatenate(utc), np.repeat([zone for _, zone in taken], 50))
-    assert found is not None
-    if turned is not None and found.constant:
-        first, last = (found.offsets[0] + offset for offset in turned.offsets)
-        name = "/".join((found.name, offset_name(last).removeprefix("UTC") or "+00:00"))
-        found = Zone(name, (first, last), (turned.changes[0] - first,))
-    node.zone = found
-    node.basis = "zone taken from the match with IIS, if its clock is not off by quarters of an hour"
-    if not found.constant:
-        node.basis += f": {' then '.join(_names(found))}"
-    node.matched = True
-    node.fold()
-
-
-def _changes_by(turn: int, first: int, last: int) -> bool:
-    """Tell whether any zone changed so much between two moments, which may be off by what zones are."""
-    first, last = first - _DAY_MS // 2, last + _DAY_MS // 2
-    return not turn or any(changes_so(zone, zone + turn, first, last) for zone in offsets_at(first))
-
-
-def _quarters(piece: Piece) -> int | None:
-    """Give the offset, of those that zones have, that is nearest to what IIS is ahead of the node's local time, in ms.
-
-    They are quarters of an hour. None: IIS's clock is off by more than zones are, which tells nothing of the node's,
-    unless it is off by whole days.
-    """
-    ahead = round(float(piece.offset(np.array([piece.zero]))[0]))
-    zones = [zone for zone in offsets_at(piece.zero) if zone % QUARTER_MS == 0]
-    nearest = min(zones, key=lambda zone: abs(ahead + zone))
-    if abs(ahead + nearest) <= _HALF_HOUR_MS + _TURN_MS:
-        return nearest
-
-    def rest(zone: int) -> int:
-        return min((ahead + zone) % _DAY_MS, -(ahead + zone) % _DAY_MS)
-
-    nearest = min(zones, key=lambda zone: (rest(zone), abs(zone)))
-    return nearest if rest(nearest) <= _TURN_MS else None
-
-
-def _moments(piece: Piece, wrong: int) -> np.ndarray:
-    """Give a piece's first and last moment by the node's clock, whose zone was taken to be less by ``wrong``."""
-    at = np.array([piece.first, piece.last])
-    return at - np.round(piece.offset(at)).astype(np.int64) - wrong
-
-
-def _names(zone: Zone) -> list[str]:
-    return [Zone.fixed(offset // 1000).name for offset in zone.offsets]
 
 
 def _place(

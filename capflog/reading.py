@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from capflog.bundle import Damage, Damaged, Refused, open_bundle, text_size
-from capflog.collected import TITLES, Collected, Record, form_of_record, read_record
+from capflog.collected import Collected
+from capflog.collection_records import TITLES, Record, form_of_record, read_record
 from capflog.compiling import made_ready, worthwhile_from
 from capflog.dates import Dated
 from capflog.events import SOURCES

@@ -9,7 +9,8 @@ import numpy as np
 
 from capflog.analysis import Analysis, analyze_reading
 from capflog.bundle import Damage, Damaged, Refused, name_of, open_bundle
-from capflog.collected import TITLES, Collected, form_of_record, read_record
+from capflog.collected import Collected
+from capflog.collection_records import TITLES, form_of_record, read_record
 from capflog.dates import Dated
 from capflog.linestream import stream_of
 from capflog.model import Member, Status

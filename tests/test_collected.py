@@ -13,18 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import capflog.collected
+from capflog import collection_records
 from capflog.analysis import analyze
-from capflog.collected import (
-    Collected,
-    CollectedFiles,
-    collected_at,
-    form_of_record,
-    modified_of,
-    node_of,
-    read_date,
-    read_record,
-)
+from capflog.collected import Collected, CollectedFiles, collected_at, node_of
+from capflog.collection_records import form_of_record, read_date, read_record
 from capflog.linestream import stream_of
 from capflog.parsing import lines_of, parsers
 from capflog.reading import read_bundle, read_stored
@@ -33,9 +25,10 @@ from .bundles import LOG, tarred, zipped
 from .plainly import analyzed_plainly, document
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from capflog.collected import Record
+    from capflog.collection_records import Record
     from capflog.reading import Reading
 
 TRACE = "/var/log/active/cm/trace/capf/sdi/capf00000012.txt"
@@ -47,6 +40,10 @@ DATE = "Fri Apr 03 21:48:56 EDT 2020"
 
 def at(*moment: int) -> int:
     return int(datetime(*moment, tzinfo=UTC).timestamp() * 1000)  # type: ignore[misc, arg-type]
+
+
+def modified_of(member: str, records: Sequence[Collected]) -> Collected | None:
+    return CollectedFiles(records).modified_of(member)
 
 
 NINE = at(2020, 4, 3, 21, 48, 56)
@@ -244,7 +241,7 @@ def test_a_hostile_xml_ends_where_it_is_hostile(before: str, inside: str, why: s
 
 
 def test_of_an_endless_record_the_beginning_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capflog.collected, "READ_MOST", 1 << 20)
+    monkeypatch.setattr(collection_records, "READ_MOST", 1 << 20)
     for text in (xml(*[tag()] * 20_000), LIST.replace("admin:\n", LIST.splitlines()[1] + "\n") * 10_000):
         blocks = [text.encode()[k : k + 100_000] for k in range(0, len(text), 100_000)]
         for pieces in (blocks, [text.encode()]):
@@ -256,7 +253,7 @@ def test_of_an_endless_record_the_beginning_is_read(monkeypatch: pytest.MonkeyPa
 
 
 def test_of_a_record_of_too_many_files_the_first_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capflog.collected, "_FILES_MOST", 10)
+    monkeypatch.setattr(collection_records, "_FILES_MOST", 10)
     record = of(xml(*[tag()] * 20))
     assert (len(record.files), record.fault) == (6, "not read from line 12 on: more than 10 tags")
     record = of((LIST.splitlines()[1] + "\n") * 20)
