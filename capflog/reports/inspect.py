@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capflog.reports.layout import (
-    Column,
-    Page,
-    Times,
-    of_node,
-    some,
-    source_name,
-    unaligned,
-    zone_assumed,
-)
+from capflog.reports.layout import Column, Page, some, source_name
+from capflog.reports.times import Times, of_node, unaligned, zone_assumed
 
 if TYPE_CHECKING:
     from rich.text import Text

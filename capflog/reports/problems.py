@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from capflog.reports.layout import PROSE, Page, Times, short_names, some
+from capflog.reports.layout import PROSE, Page, short_names, some
+from capflog.reports.times import Times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

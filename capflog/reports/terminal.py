@@ -9,22 +9,9 @@ from typing import TYPE_CHECKING
 
 from capflog.events import SOURCES
 from capflog.reports import problems
-from capflog.reports.layout import (
-    PROSE,
-    Column,
-    Page,
-    Times,
-    joined,
-    of_ca,
-    of_node,
-    offset_name,
-    short_names,
-    some,
-    source_name,
-    unaligned,
-    zone_assumed,
-    zone_words,
-)
+from capflog.reports.layout import PROSE, Column, Page, joined, short_names, some, source_name
+from capflog.reports.times import Times, of_ca, of_node, unaligned, zone_assumed, zone_words
+from capflog.zones import SECOND_MS, offset_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -319,11 +306,11 @@ def _its_zone(clock: Clock, report: Report) -> str:
         last = max((m.last for m in members if m.last), default=None)
         named = zone_words(clock.zone, first, last)
         if first is None and last is None and not clock.zone.constant and clock.utc_offset_seconds is not None:
-            named += f", {offset_name(clock.utc_offset_seconds)}"
+            named += f", {offset_name(clock.utc_offset_seconds * SECOND_MS)}"
     elif clock.utc_offset_seconds is None:
         return "zone not known"
     else:
-        named = offset_name(clock.utc_offset_seconds)
+        named = offset_name(clock.utc_offset_seconds * SECOND_MS)
     return "" if named == "UTC" and of_ca(clock.source) else named
 
 

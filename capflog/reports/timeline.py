@@ -6,7 +6,8 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from capflog.reports.layout import Page, Times, of_ca, seconds, short_names, some, source_name, unaligned
+from capflog.reports.layout import Page, seconds, short_names, some, source_name
+from capflog.reports.times import Times, of_ca, unaligned
 from capflog.steps import WORDS
 
 if TYPE_CHECKING:

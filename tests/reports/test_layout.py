@@ -11,19 +11,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from capflog.reports.layout import (
-    Column,
-    Page,
-    Times,
-    joined,
-    of_node,
-    seconds,
-    short_names,
-    some,
-    wrap,
-    zone_assumed,
-    zone_words,
-)
+from capflog.reports.layout import Column, Page, joined, seconds, short_names, some, wrap
+from capflog.reports.times import Times, of_node, zone_assumed, zone_words
 from capflog.safe_text import visible
 from capflog.zones import Zone, named
 from tests.reports import handmade as h
