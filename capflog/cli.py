@@ -6,33 +6,24 @@ import gc
 import os
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from capflog import __version__
+from capflog.clock_options import Clocks, clock_options
+from capflog.console import FAILED, OK, UNUSABLE, put, say, screen, stop
 from capflog.stopping import stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from capflog.analysis import Analysis
     from capflog.model import Report, Timeline
     from capflog.progress import Progress
     from capflog.rulebook import Rule, Rulebook
     from capflog.told import Told
-    from capflog.zones import Zone
-
-_T = TypeVar("_T")
-
-#: Exit statuses: done; a finding fails the gate; nothing could be read, or a wrong call.
-OK, FAILED, UNUSABLE = 0, 1, 2
-
-#: How wide text is where no terminal says it.
-PIPED_WIDTH = 80
 
 _bundles = click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True)
 _quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress on standard error.")
@@ -50,96 +41,6 @@ _store_option = click.option(
     envvar="CAPFLOG_STORE",
     help="Where analyses are kept: a folder or a .db file.  [env: CAPFLOG_STORE; default: the user's data folder]",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """What a call says of clocks: what the logs do not tell, and the zone in which text shows times (None: the node's).
-
-    ``given``: the options that are of no use without a bundle.
-    """
-
-    told: Told
-    display: Zone | None
-    given: tuple[str, ...] = ()
-
-
-def _clock_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that tell of clocks; the command has what they tell as ``clocks``, read before anything else."""
-
-    @wraps(command)
-    def called(
-        tz: tuple[str, ...],
-        iis_tz: str | None,
-        date: tuple[str, ...],
-        no_align: bool,
-        display_tz: str | None,
-        **more: Any,
-    ) -> Any:
-        return command(**more, clocks=_clocks(tz, iis_tz, date, display_tz, align=not no_align))
-
-    for option in (
-        click.option("--display-tz", metavar="ZONE", help="Show times in this zone; JSON is in UTC whatever it says."),
-        click.option("--no-align", is_flag=True, help="Show times of IIS as its clock has them; its offset is told."),
-        click.option(
-            "--date",
-            metavar="[PART=]DATE",
-            multiple=True,
-            help="The day on which CAPF's trace begins: 2019-03-05, 5 Mar 2019. PART as for --tz.",
-        ),
-        click.option("--iis-tz", metavar="ZONE", help="The zone of IIS's stamps, where they are not in UTC."),
-        click.option(
-            "--tz",
-            metavar="[PART=]ZONE",
-            multiple=True,
-            help="The CUCM node's zone: America/New_York, -05:00. With PART, of the members whose path holds that; "
-            "may be given several times.",
-        ),
-    ):
-        called = option(called)
-    return called
-
-
-def _clocks(
-    tz: Sequence[str], iis_tz: str | None, date: Sequence[str], display_tz: str | None, *, align: bool
-) -> Clocks:
-    from capflog.told import Told, read_date  # noqa: PLC0415
-
-    names = (("--tz", tz), ("--iis-tz", iis_tz), ("--date", date), ("--no-align", not align))
-    given = tuple(name for name, value in names if value)
-    told = Told(
-        zones=_by_part("--tz", tz, _zone),
-        dates=_by_part("--date", date, read_date),
-        iis_zone=None if iis_tz is None else _read("--iis-tz", iis_tz, iis_tz, _zone),
-        align=align,
-    )
-    return Clocks(told, None if display_tz is None else _read("--display-tz", display_tz, display_tz, _zone), given)
-
-
-def _zone(text: str) -> Zone:
-    from capflog.zones import read_zone  # noqa: PLC0415  (not needed by most calls)
-
-    return read_zone(text)
-
-
-def _by_part(option: str, values: Sequence[str], read: Callable[[str], _T]) -> tuple[tuple[str, _T], ...]:
-    """Read the values of an option that may be of a part of the members: ``PART=VALUE``, or ``VALUE`` for all."""
-    found: dict[str, _T] = {}
-    for value in values:
-        part, equals, text = value.rpartition("=")
-        if equals and not part:
-            _stop(f"{option} {value}: before = a part of the members' path is wanted")
-        one = _read(option, value, text, read)
-        if found.setdefault(part, one) != one:
-            _stop(f"{option} {value}: another was given {f'for {part}' if part else 'too'}")
-    return tuple(found.items())
-
-
-def _read(option: str, value: str, text: str, read: Callable[[str], _T]) -> _T:
-    try:
-        return read(text)
-    except ValueError as error:
-        _stop(f"{option} {value}: {error}")
 
 
 @click.group(
@@ -170,7 +71,7 @@ def main() -> NoReturn:
     try:
         status = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
-        _say("interrupted")
+        say("interrupted")
         status = 130
     except click.ClickException as error:
         error.show()
@@ -178,65 +79,14 @@ def main() -> NoReturn:
     except click.exceptions.Exit as done:
         status = done.exit_code
     except MemoryError:
-        _say("there is not enough memory for this bundle")
+        say("there is not enough memory for this bundle")
         status = UNUSABLE
     except Exception as error:
         if os.environ.get("CAPFLOG_DEBUG") or stopped():
             raise
-        _say(f"a fault of capflog's own: {type(error).__name__}: {error} (CAPFLOG_DEBUG=1 shows where)")
+        say(f"a fault of capflog's own: {type(error).__name__}: {error} (CAPFLOG_DEBUG=1 shows where)")
         status = UNUSABLE
     sys.exit(status if isinstance(status, int) else OK)
-
-
-@dataclass(frozen=True, slots=True)
-class Screen:
-    """What standard output can show."""
-
-    width: int
-    color: bool
-    unicode: bool
-
-    def __call__(self) -> dict[str, Any]:
-        """Give the arguments of the text reports."""
-        return {"width": self.width, "color": self.color, "unicode": self.unicode}
-
-
-def _screen() -> Screen:
-    import shutil  # noqa: PLC0415
-
-    terminal = sys.stdout.isatty()
-    columns = os.environ.get("COLUMNS", "")
-    told = terminal or columns.isdigit()
-    width = shutil.get_terminal_size((PIPED_WIDTH, 24)).columns if told else PIPED_WIDTH
-    color = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
-    return Screen(max(width, 40), color, encoding.startswith("utf"))
-
-
-def _say(message: str) -> None:
-    """Tell something on standard error, in one line."""
-    from capflog.safe_text import visible  # noqa: PLC0415
-
-    encoding = (sys.stderr.encoding or "ascii").lower()
-    click.echo(f"capflog: {visible(message, ascii=not encoding.startswith('utf'))}", err=True)
-
-
-def _stop(message: str) -> NoReturn:
-    _say(message)
-    raise click.exceptions.Exit(UNUSABLE)
-
-
-def _print(text: str | Iterable[str]) -> None:
-    """Write a result, or the pieces of one, to standard output; a reader that has enough (``| head``) is no error."""
-    try:
-        if isinstance(text, str):
-            text = (text if text.endswith("\n") else text + "\n",)
-        for piece in text:
-            sys.stdout.write(piece)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python would complain once more of the pipe while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _analyze(bundles: Sequence[str], told: Told, progress: Progress) -> Analysis:
@@ -250,7 +100,7 @@ def _analyze(bundles: Sequence[str], told: Told, progress: Progress) -> Analysis
         return analyze(bundles, sys.stdin.buffer if "-" in bundles else None, rulebook, progress, told=told)
     except BundleError as error:
         progress.close()
-        _stop(str(error))
+        stop(str(error))
 
 
 def _rulebook() -> Rulebook:
@@ -258,7 +108,7 @@ def _rulebook() -> Rulebook:
 
     book = builtin()
     for error in book.errors:
-        _say(f"rule left out: {error}")
+        say(f"rule left out: {error}")
     return book
 
 
@@ -285,7 +135,7 @@ def _analyzed(bundles: Sequence[str], told: Told, store: Path | None, *, keep: b
             notices = _keep(analysis, store)
     if keep:
         for notice in notices:
-            _say(notice)
+            say(notice)
     return analysis
 
 
@@ -294,12 +144,12 @@ def _remarks(report: Report, told: Told) -> None:
     from capflog.told import unused  # noqa: PLC0415
 
     for option, part in unused(told, (member.member for member in report.members)):
-        _say(f"{option} {part}=...: no member's path holds {part}")
+        say(f"{option} {part}=...: no member's path holds {part}")
     for notice in report.notices:
-        _say(notice)
+        say(notice)
     for member in report.members:
         if member.status in ("partial", "unreadable") and member.reason:
-            _say(f"{member.member}: {member.reason}")
+            say(f"{member.member}: {member.reason}")
 
 
 def _keep(analysis: Analysis, store: Path | None) -> list[str]:
@@ -324,7 +174,7 @@ def _keep(analysis: Analysis, store: Path | None) -> list[str]:
 @cli.command()
 @_bundles
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@_clock_options
+@clock_options
 @_quiet
 @_store_options
 def analyze(
@@ -342,11 +192,11 @@ def analyze(
     if form == "json":
         from capflog.reports import json as json_report  # noqa: PLC0415
 
-        _print(json_report.pieces(report))
+        put(json_report.pieces(report))
         return
     from capflog.reports import terminal  # noqa: PLC0415
 
-    _print(terminal.render(report, **_screen()(), zone=analysis.alignment.display_zone, display=clocks.display))
+    put(terminal.render(report, **screen(), zone=analysis.alignment.display_zone, display=clocks.display))
 
 
 @cli.command()
@@ -359,7 +209,7 @@ def analyze(
     show_default=True,
     help="The least severe finding that fails the gate.",
 )
-@_clock_options
+@clock_options
 @_quiet
 @_store_options
 def check(
@@ -384,13 +234,13 @@ def check(
     if form == "json":
         from capflog.reports import json as json_report  # noqa: PLC0415
 
-        _print(json_report.pieces(report))
+        put(json_report.pieces(report))
     else:
         from capflog.reports import gate  # noqa: PLC0415
 
-        _print(gate.render(report, failing, fail_on=fail_on, **_screen()()))
+        put(gate.render(report, failing, fail_on=fail_on, **screen()))
     if unread:
-        _stop(f"a gate needs all that it is asked of; not read: {', '.join(unread)}")
+        stop(f"a gate needs all that it is asked of; not read: {', '.join(unread)}")
     if failing:
         raise click.exceptions.Exit(FAILED)
 
@@ -403,7 +253,7 @@ def _names(bundles: Sequence[str]) -> set[str]:
 @cli.command()
 @click.argument("device")
 @click.argument("bundles", metavar="[BUNDLE...]", nargs=-1)
-@_clock_options
+@clock_options
 @_quiet
 @_store_option
 def timeline(device: str, bundles: tuple[str, ...], clocks: Clocks, quiet: bool, store: Path | None) -> None:
@@ -420,15 +270,15 @@ def timeline(device: str, bundles: tuple[str, ...], clocks: Clocks, quiet: bool,
     from capflog.reports import timeline as timeline_report  # noqa: PLC0415
     from capflog.timelines import UnknownDeviceError  # noqa: PLC0415
 
-    screen = _screen()
+    look = screen()
     try:
         found = _timelines_of(device, bundles, clocks, store, quiet)
     except UnknownDeviceError as error:
-        _stop(str(error))
+        stop(str(error))
     for number, one in enumerate(found):
         if number:
-            _print("")
-        _print(timeline_report.render(one, **screen(), display=clocks.display))
+            put("")
+        put(timeline_report.render(one, **look, display=clocks.display))
 
 
 def _timelines_of(
@@ -437,14 +287,14 @@ def _timelines_of(
     from capflog.timelines import match_devices, names, timelines  # noqa: PLC0415
 
     if bundles and Path(device).exists() and not any(Path(bundle).exists() for bundle in bundles):
-        _stop(f"{device} is a file: the device comes first, then the bundle (capflog timeline DEVICE BUNDLE)")
+        stop(f"{device} is a file: the device comes first, then the bundle (capflog timeline DEVICE BUNDLE)")
     if bundles:
         with _progress(quiet) as progress:
             analysis = _analyze(bundles, clocks.told, progress)
         _remarks(analysis.report, clocks.told)
         return list(timelines(analysis, match_devices(device, names(analysis))))
     if clocks.given:
-        _stop(f"{' and '.join(clocks.given)}: name the bundle too, so that it is analyzed with that")
+        stop(f"{' and '.join(clocks.given)}: name the bundle too, so that it is analyzed with that")
     from capflog.store import Store, StoreProblem  # noqa: PLC0415
 
     nothing = "nothing has been analyzed yet: run 'capflog analyze BUNDLE' first, or name the bundle here"
@@ -456,17 +306,17 @@ def _timelines_of(
                 wanted = match_devices(device, kept.devices(run.id))
                 found = [one for name in wanted if (one := kept.timeline(run.id, name)) is not None]
             for notice in kept.notices:
-                _say(notice)
+                say(notice)
     except StoreProblem as problem:
-        _stop(str(problem))
+        stop(str(problem))
     if run is None:
-        _stop(nothing)
+        stop(nothing)
     return found
 
 
 @cli.command()
 @_bundles
-@_clock_options
+@clock_options
 @_quiet
 def inspect(bundles: tuple[str, ...], clocks: Clocks, quiet: bool) -> None:
     """List every member of BUNDLE: what it was taken for and why, its lines, events, unknown lines and times."""
@@ -476,7 +326,7 @@ def inspect(bundles: tuple[str, ...], clocks: Clocks, quiet: bool) -> None:
         analysis = _analyze(bundles, clocks.told, progress)
     _remarks(analysis.report, clocks.told)
     zone = analysis.alignment.display_zone
-    _print(inspect_report.render(analysis.report, **_screen()(), zone=zone, display=clocks.display))
+    put(inspect_report.render(analysis.report, **screen(), zone=zone, display=clocks.display))
 
 
 @cli.command()
@@ -484,7 +334,7 @@ def schema() -> None:
     """Print the JSON Schema of the report that --format json gives."""
     from importlib.resources import files  # noqa: PLC0415
 
-    _print(files("capflog").joinpath("report.schema.json").read_text(encoding="utf-8"))
+    put(files("capflog").joinpath("report.schema.json").read_text(encoding="utf-8"))
 
 
 @cli.command()
@@ -505,8 +355,8 @@ def rule(rule_id: str) -> None:
         near = difflib.get_close_matches(rule_id.lower(), sorted(known), n=3)
         near = near or [name for name in sorted(known) if rule_id.lower() in name]
         offer = f"did you mean {', '.join(near)}?" if near else "'capflog rules' lists them"
-        _stop(f"{rule_id}: no such rule; {offer}")
-    _print(rules_report.render_rule(found, **_screen()()))
+        stop(f"{rule_id}: no such rule; {offer}")
+    put(rules_report.render_rule(found, **screen()))
 
 
 @cli.group(invoke_without_command=True)
@@ -517,7 +367,7 @@ def rules(context: click.Context) -> None:
         return
     from capflog.reports import rules as rules_report  # noqa: PLC0415
 
-    _print(rules_report.render_rules(list(_rulebook().rules.values()), **_screen()()))
+    put(rules_report.render_rules(list(_rulebook().rules.values()), **screen()))
 
 
 @rules.command(name="test")
@@ -529,8 +379,8 @@ def rules_test() -> None:
     outcomes = list(run_cases(book))
     wrong = [outcome for outcome in outcomes if outcome.wrong]
     for outcome in wrong:
-        _print(f"{outcome.rule}: {outcome.case}: {outcome.wrong}")
-    _print(f"{len(book.rules)} rules, {len(outcomes)} cases, {len(wrong)} wrong")
+        put(f"{outcome.rule}: {outcome.case}: {outcome.wrong}")
+    put(f"{len(book.rules)} rules, {len(outcomes)} cases, {len(wrong)} wrong")
     if wrong or book.errors:
         raise click.exceptions.Exit(FAILED)
 
@@ -553,10 +403,10 @@ def explain(code: str) -> None:
         found = codes.explain(code)
     except LookupError as error:
         if code.lower() in _rulebook().rules:
-            _stop(f"{code} is a rule: capflog rule {code.lower()}")
-        _stop(str(error.args[0]))
-    screen = _screen()
+            stop(f"{code} is a rule: capflog rule {code.lower()}")
+        stop(str(error.args[0]))
+    look = screen()
     for number, explanation in enumerate(found):
         if number:
-            _print("")
-        _print(rules_report.render_explanation(explanation, **screen()))
+            put("")
+        put(rules_report.render_explanation(explanation, **look))
