@@ -14,6 +14,8 @@ import numpy as np
 from capflog.advance import NO_STEP, Advance, step_named
 from capflog.attempts import find_attempts, unroll
 from capflog.bundle import BundleError, Damage, Refused, name_of
+from capflog.candidates import Candidates, asked_about, candidates
+from capflog.capf_starts import Begun, described, find_capf_starts
 from capflog.clocks import Alignment, align, unalign
 from capflog.collected import CollectedFiles
 from capflog.dates import changes_by
@@ -28,6 +30,7 @@ from capflog.reading import Reading, Stored, read_bundle, read_stored
 from capflog.records import Recorder, Records
 from capflog.rows import NONE
 from capflog.rulebook import Rulebook, builtin
+from capflog.start_steps import ca_of, libest_of, way_of
 from capflog.starts import Start, find_starts
 from capflog.steps import STEPS, Columns, next_step
 from capflog.told import NOTHING, Told
@@ -59,6 +62,10 @@ class Analysis:
     advance: Advance
     cause_rows: dict[int, np.ndarray]
     """Rows outside an enrollment (by its place in the report) that prove its cause; one array for each start."""
+    strays: Sequence[np.ndarray]
+    """Groups of rows that could be put to no enrollment for sure, those whose times can be compared with others'."""
+    candidates: Candidates
+    """Of each of these groups the enrollments that it may be of."""
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -109,16 +116,21 @@ def analyze_reading(
     trace = unroll(table, changes_by(dated, files))
     attempts = find_attempts(table, trace)
     starts = find_starts(table)
+    capf_starts = find_capf_starts(table, trace)
     alignment = align(table, trace, attempts, starts, dated, files, told)
     columns = Columns(table)
     joined = join(columns, trace, attempts, starts, alignment)
+    strays = asked_about(columns, joined.strays, alignment)
+    perhaps = strays, candidates(columns, joined.stories, strays)
     facts = Facts(table, columns)
     diagnosis = diagnose(
         columns, facts, joined.stories, starts, joined.strays, rulebook or builtin(), clocks=alignment.clocks
     )
     if not told.align:
         unalign(table, alignment, (line for finding in diagnosis.findings for line in finding.evidence))
-    return _report(name, members, table, columns, facts, alignment, joined, starts, diagnosis, told)
+    return _report(
+        name, members, table, columns, facts, alignment, joined, perhaps, starts, capf_starts, diagnosis, told
+    )
 
 
 def _no_log(name: str, members: Sequence[Member]) -> str:
@@ -140,7 +152,9 @@ def _report(
     facts: Facts,
     alignment: Alignment,
     joined: Joined,
+    perhaps: tuple[Sequence[np.ndarray], Candidates],
     starts: Sequence[Start],
+    capf_starts: Sequence[Begun],
     diagnosis: Diagnosis,
     told: Told,
 ) -> Analysis:
@@ -168,7 +182,7 @@ def _report(
     ]
     table.keep_texts([row for start in starts for row in start.rows])
     service_starts = [
-        _service_start(start, causes, recorder)
+        _service_start(columns, start, causes, recorder)
         for start, causes in zip(starts, diagnosis.causes_of_starts, strict=True)
     ]
     table.forget_texts()
@@ -185,8 +199,10 @@ def _report(
         unattributed=joined.unattributed,
         aligned=told.align,
         notices=alignment.notices,
+        capf_starts=described(capf_starts, table),
     )
-    return Analysis(report, table, columns, facts, alignment, joined.stories, diagnosis.advance, diagnosis.cause_rows)
+    advance, causes = diagnosis.advance, diagnosis.cause_rows
+    return Analysis(report, table, columns, facts, alignment, joined.stories, advance, causes, *perhaps)
 
 
 def _spans(members: list[Member], table: Table) -> None:
@@ -211,9 +227,12 @@ def _spans(members: list[Member], table: Table) -> None:
             member.first, member.last = when(first[place]), when(last[place])
 
 
-def _service_start(start: Start, causes: list[str], recorder: Recorder) -> ServiceStart:
+def _service_start(columns: Columns, start: Start, causes: list[str], recorder: Recorder) -> ServiceStart:
     rows = np.asarray(start.rows, dtype=np.int64)
     records = recorder.of_rows(rows, np.full(len(rows), NO_STEP, dtype=np.uint8))
+    way = way_of(columns, start)
+    for row, record in zip(start.rows, records, strict=True):
+        record.step = way.steps.get(row)
     own = [r for r in records if r.source != "iis"]
     known = [r.time for r in own if r.time is not None]
     lows = [r.earliest for r in own if r.earliest is not None]
@@ -226,4 +245,8 @@ def _service_start(start: Start, causes: list[str], recorder: Recorder) -> Servi
         start.pid,
         records,
         causes,
+        way.reached or "none",
+        way.missing,
+        ca_of(columns, start),
+        libest_of(columns, start),
     )

@@ -14,15 +14,21 @@ import click
 from capflog import __version__
 from capflog.clock_options import Clocks, clock_options
 from capflog.console import FAILED, OK, UNUSABLE, put, say, screen, stop
+from capflog.device_options import device_options
+from capflog.excerpt_options import excerpt_options
+from capflog.last import of_last
 from capflog.stopping import stopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from capflog.analysis import Analysis
+    from capflog.devices import Devices, Wish
     from capflog.model import Report, Timeline
     from capflog.progress import Progress
+    from capflog.reports.excerpt import Window
     from capflog.rulebook import Rule, Rulebook
+    from capflog.store import Run, Store
     from capflog.told import Told
 
 _bundles = click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True)
@@ -56,6 +62,7 @@ def cli() -> None:
 
     \b
       capflog analyze bundle.zip         what is wrong, why, and what to do
+      capflog devices bundle.zip         how each phone fared
       capflog timeline SEP74A02FC0A675   one phone's way through all logs
       capflog check bundle.zip           the same analysis as a gate in CI
       capflog explain EST_ERR_AUTH_FAIL  what a code means here
@@ -253,65 +260,130 @@ def _names(bundles: Sequence[str]) -> set[str]:
 @cli.command()
 @click.argument("device")
 @click.argument("bundles", metavar="[BUNDLE...]", nargs=-1)
+@excerpt_options
+@click.option("--all", "every", is_flag=True, help="Show lines, too, that may be DEVICE's but are nobody's for sure.")
 @clock_options
 @_quiet
 @_store_option
-def timeline(device: str, bundles: tuple[str, ...], clocks: Clocks, quiet: bool, store: Path | None) -> None:
+def timeline(
+    device: str,
+    bundles: tuple[str, ...],
+    window: Window | None,
+    every: bool,
+    clocks: Clocks,
+    quiet: bool,
+    store: Path | None,
+) -> None:
     """Show everything that happened to DEVICE, over all logs, on one clock.
 
     DEVICE is a name, a name with *, or a MAC address in any spelling. Without BUNDLE it is asked of what was analyzed
     last; then of the options that tell of clocks --display-tz alone is of use.
 
+    TIME is read as one types it: 14:05:02, 2:05pm, 2019-01-16 14:05, 16 Jan 2019, 14:05Z, "14:05 -05:00". Without a
+    zone it is in that of the times shown. Without a day it is that time on every day of the logs, or on that day which
+    the other of --since and --until has. Lines without a time are shown where they may lie in the window.
+
     \b
       capflog timeline SEP74A02FC0A675
       capflog timeline 74:a0:2f:c0:a6:75 bundle.zip
-      capflog timeline 'CSF*'
+      capflog timeline 'CSF*' --since 14:00 --until 14:30
+      capflog timeline SEP74A02FC0A675 --around 14:05:02 --within 30s --all
     """
     from capflog.reports import timeline as timeline_report  # noqa: PLC0415
     from capflog.timelines import UnknownDeviceError  # noqa: PLC0415
 
-    look = screen()
+    look: dict[str, Any] = {**screen(), "display": clocks.display, "every": every}
     try:
-        found = _timelines_of(device, bundles, clocks, store, quiet)
+        found = _timelines_of(device, bundles, clocks, store, quiet, every=every or window is not None)
     except UnknownDeviceError as error:
         stop(str(error))
-    for number, one in enumerate(found):
+    if window is None:
+        pages = [timeline_report.render(one, **look) for one in found]
+    else:
+        from capflog.reports.excerpt import EmptyWindowError, excerpts  # noqa: PLC0415
+
+        try:
+            parts, empty = excerpts(found, window, clocks.display, every=every)
+        except EmptyWindowError as error:
+            stop(str(error))
+        pages = [timeline_report.render(part.timeline, **look, excerpt=part) for part in parts]
+        if empty:
+            pages.append(timeline_report.render_empty(empty, window, **screen()))
+    for number, page in enumerate(pages):
         if number:
             put("")
-        put(timeline_report.render(one, **look, display=clocks.display))
+        put(page)
 
 
 def _timelines_of(
-    device: str, bundles: Sequence[str], clocks: Clocks, store: Path | None, quiet: bool
+    device: str, bundles: Sequence[str], clocks: Clocks, store: Path | None, quiet: bool, *, every: bool
 ) -> list[Timeline]:
     from capflog.timelines import match_devices, names, timelines  # noqa: PLC0415
 
     if bundles and Path(device).exists() and not any(Path(bundle).exists() for bundle in bundles):
         stop(f"{device} is a file: the device comes first, then the bundle (capflog timeline DEVICE BUNDLE)")
     if bundles:
-        with _progress(quiet) as progress:
-            analysis = _analyze(bundles, clocks.told, progress)
-        _remarks(analysis.report, clocks.told)
-        return list(timelines(analysis, match_devices(device, names(analysis))))
-    if clocks.given:
-        stop(f"{' and '.join(clocks.given)}: name the bundle too, so that it is analyzed with that")
-    from capflog.store import Store, StoreProblem  # noqa: PLC0415
+        analysis = _read_only(bundles, clocks, quiet)
+        return list(timelines(analysis, match_devices(device, names(analysis)), every=every))
 
-    nothing = "nothing has been analyzed yet: run 'capflog analyze BUNDLE' first, or name the bundle here"
-    try:
-        with Store.open(store, create=False) as kept:
-            run = kept.latest()
-            found = []
-            if run is not None:
-                wanted = match_devices(device, kept.devices(run.id))
-                found = [one for name in wanted if (one := kept.timeline(run.id, name)) is not None]
-            for notice in kept.notices:
-                say(notice)
-    except StoreProblem as problem:
-        stop(str(problem))
-    if run is None:
-        stop(nothing)
-    return found
+    def ask(kept: Store, run: Run) -> list[Timeline]:
+        wanted = match_devices(device, kept.devices(run.id))
+        return [one for name in wanted if (one := kept.timeline(run.id, name, every=every)) is not None]
+
+    return of_last(clocks, store, ask)
+
+
+def _read_only(bundles: Sequence[str], clocks: Clocks, quiet: bool) -> Analysis:
+    """Analyze and tell what is damaged; nothing is kept."""
+    with _progress(quiet) as progress:
+        analysis = _analyze(bundles, clocks.told, progress)
+    _remarks(analysis.report, clocks.told)
+    return analysis
+
+
+@cli.command()
+@click.argument("bundles", metavar="[BUNDLE...]", nargs=-1)
+@click.option("--format", "form", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
+@device_options
+@clock_options
+@_quiet
+@_store_option
+def devices(bundles: tuple[str, ...], form: str, wish: Wish, clocks: Clocks, quiet: bool, store: Path | None) -> None:
+    """List the devices: how often each tried, and what came of its latest attempt.
+
+    Those whose latest attempt failed come first, then those not seen to the end, each by time. An enrollment of which
+    no line names the device stands for itself, by its id. Without BUNDLE it is asked of what was analyzed last.
+
+    \b
+      capflog devices bundle.zip
+      capflog devices --outcome failed --outcome incomplete
+      capflog devices --cause 'ca-cert-*' --format csv
+    """
+    from capflog.reports import devices as devices_report  # noqa: PLC0415
+
+    found = _devices_of(bundles, clocks, store, quiet)
+    if form == "json":
+        put(devices_report.as_json(found, wish))
+    elif form == "csv":
+        put(devices_report.as_csv(found, wish))
+    else:
+        put(devices_report.render(found, wish, **screen(), display=clocks.display))
+
+
+def _devices_of(bundles: Sequence[str], clocks: Clocks, store: Path | None, quiet: bool) -> Devices:
+    from capflog.devices import Devices, devices_in, devices_of  # noqa: PLC0415
+
+    if bundles:
+        analysis = _read_only(bundles, clocks, quiet)
+        report, zone = analysis.report, analysis.alignment.display_zone
+        return Devices(report.bundle, devices_of(report.enrollments), report.clocks, zone)
+
+    def ask(kept: Store, run: Run) -> Devices:
+        import json  # noqa: PLC0415
+
+        return devices_in(json.loads(kept.report(run.id)), kept.zone(run.id))
+
+    return of_last(clocks, store, ask)
 
 
 @cli.command()
@@ -322,9 +394,7 @@ def inspect(bundles: tuple[str, ...], clocks: Clocks, quiet: bool) -> None:
     """List every member of BUNDLE: what it was taken for and why, its lines, events, unknown lines and times."""
     from capflog.reports import inspect as inspect_report  # noqa: PLC0415
 
-    with _progress(quiet) as progress:
-        analysis = _analyze(bundles, clocks.told, progress)
-    _remarks(analysis.report, clocks.told)
+    analysis = _read_only(bundles, clocks, quiet)
     zone = analysis.alignment.display_zone
     put(inspect_report.render(analysis.report, **screen(), zone=zone, display=clocks.display))
 

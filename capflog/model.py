@@ -135,6 +135,68 @@ class ServiceStart:
     pid: int | None
     records: list[Record]
     causes: list[str] = field(default_factory=list)
+    reached: str = "none"
+    """The last of :data:`capflog.start_steps.STEPS` that it is seen to have done before the missing one."""
+    missing: str | None = None
+    """The step at which it failed, or the next one that its logs could show where they break off; None: none is."""
+    ca: str | None = None
+    """``host:port`` that it asked for the CA's chain."""
+    libest: str | None = None
+    """The version of libEST that it named."""
+
+
+@dataclass(slots=True)
+class StartLine:
+    """Where a line of a start of CAPF stands and what it shows; its text, which may bear a secret, is not read back.
+
+    ``step``: of :data:`capflog.capf_starts.STEPS`; ``fault``: it tells of a failure.
+    """
+
+    member: str
+    line: int
+    event: str
+    time: datetime | None
+    step: str | None = None
+    fault: bool = False
+
+
+@dataclass(slots=True)
+class CapfStart:
+    """One start of CAPF: what it logged until its EST client was set up, or was not.
+
+    ``parameters``: the service parameters by their names (as the parser of CAPF's trace gives them), in the order in
+    which it read them; None: it has no value, or one that nobody may see. ``changed``: those that the node's start
+    before had otherwise: (name, value before, value now).
+    """
+
+    started: datetime | None
+    ended: datetime | None
+    ok: bool | None
+    """True: its EST client was set up, or is not wanted; False: a step failed; None: its lines do not say."""
+    parameters: dict[str, str | None]
+    reached: str
+    """The last of :data:`capflog.capf_starts.STEPS` that it is seen to have done before the missing one."""
+    missing: str | None
+    """The step that failed, or the next one where the lines break off; None: none is."""
+    lines: list[StartLine]
+    changed: list[tuple[str, str | None, str | None]] = field(default_factory=list)
+    node: str = ""
+    """The node that it is of, where the bundle holds starts of several, else ""."""
+
+    @property
+    def hostname(self) -> str | None:
+        """The CA's host name."""
+        return self.parameters.get("ca_hostname")
+
+    @property
+    def port(self) -> str | None:
+        """The CA's port, as logged."""
+        return self.parameters.get("ca_port")
+
+    @property
+    def template(self) -> str | None:
+        """The name of the CA's template."""
+        return self.parameters.get("ca_template")
 
 
 @dataclass(slots=True)
@@ -197,9 +259,11 @@ class Report:
     unattributed: int
     """Records of CES and CA, of enrollments by their kind, that could be put to none for sure."""
     aligned: bool = True
+    """Times of IIS are on the reference clock; False: they are shown as its own clock has them."""
     notices: list[str] = field(default_factory=list)
     """What contradicts what the user told, a sentence each."""
-    """Times of IIS are on the reference clock; False: they are shown as its own clock has them."""
+    capf_starts: list[CapfStart] = field(default_factory=list)
+    """CAPF's starts, in the order of time; ``starts`` are those of CES."""
 
     @property
     def ahead_ms(self) -> int:
@@ -215,7 +279,8 @@ class Report:
 @dataclass(slots=True)
 class Row:
     """One line of a device's timeline. ``mark``: "fault" for a line that tells of the failure, "cause" for evidence of
-    its cause that stands outside the enrollment (a failed start of CES), else "".
+    its cause that stands outside the enrollment (a failed start of CES), else "". ``among``: of so many enrollments may
+    it be that could be put to none for sure; 0: it is no such line.
     """
 
     time: datetime | None
@@ -231,6 +296,7 @@ class Row:
     confidence: str | None
     step: str | None
     mark: str
+    among: int = 0
 
 
 @dataclass(slots=True)
@@ -255,3 +321,9 @@ class Timeline:
     aligned: bool = True
     ahead_ms: int = 0
     """What was taken off the times of IIS in the end, whose clock is so far ahead."""
+    more: int = 0
+    """How many lines may be of its enrollments that could be put to none for sure."""
+    beyond: int = 0
+    """At most so many lines beside these may be, too, but were told of other enrollments alone, which are nearer."""
+    perhaps: list[Row] = field(default_factory=list)
+    """Those of ``more``, where they were asked for."""

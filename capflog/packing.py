@@ -2,7 +2,8 @@
 
 A line of a log is kept once, whoever's timelines show it: *lines* are blocks of them in the order in which they were
 read, *sheaves* are the timelines of some devices, which name lines by their numbers. So an analysis is packed in one
-walk through its lines, and a device is read back from one sheaf and the few blocks in which its lines stand.
+walk through its lines, and a device is read back from one sheaf and the few blocks in which its lines stand. Lines
+that may be of many devices stand in groups (*strays*), in the order of time, and timelines name the groups.
 
 A block is one line of JSON, which names its columns, and behind it the columns as plain numbers and the text. All of
 it is compressed: lines that stand together in a log differ by little. Nothing of it is ever executed.
@@ -20,7 +21,7 @@ import numpy as np
 import zstandard
 
 from capflog.rows import NONE
-from capflog.unpacking import CODES, EPOCH, MAGIC, TIMES, TOLD, Lines, Sheaf
+from capflog.unpacking import CODES, EPOCH, MAGIC, STRAY, TIMES, TOLD, Lines, Sheaf, Strays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -51,10 +52,13 @@ def dump(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
-def pack(part: Lines | Sheaf) -> bytes:
+def pack(part: Lines | Sheaf | Strays) -> bytes:
     """Pack a part of an analysis; enrollments' records are left out."""
     if isinstance(part, Lines):
         return _pack_lines(part)
+    if isinstance(part, Strays):
+        columns = [part.sizes, _differences(part.number), *(getattr(part, name) for name in STRAY)]
+        return _block([part.first, part.names], columns, "")
     return _pack_sheaf(part)
 
 
@@ -91,33 +95,37 @@ def _pack_sheaf(sheaf: Sheaf) -> bytes:
             span = [None if tick is None else tick // unit for tick in (started, ended)]
             told = [e.id, e.device, *span, e.outcome, e.reached, e.missing, e.est_error, _whole(e.est_value), e.causes]
             enrollments.append(told)
-        devices.append([timeline.device, len(shared) - 1, enrollments, timeline.findings])
-    columns = [_differences(sheaf.number), *(getattr(sheaf, name) for name in TOLD)]
-    return _block([unit, shared, devices, sheaf.sizes, sheaf.names], columns, "")
+        more = [int(timeline.more), int(timeline.beyond)]
+        devices.append([timeline.device, len(shared) - 1, enrollments, timeline.findings, *more])
+    columns = [_differences(sheaf.number), *(getattr(sheaf, name) for name in TOLD), _differences(sheaf.groups)]
+    return _block([unit, shared, devices, sheaf.sizes, sheaf.names, sheaf.groups_of], columns, "")
 
 
-def parts_of(timelines: Iterable[Timeline], size: int) -> Iterator[Lines | Sheaf]:
+def parts_of(timelines: Iterable[Timeline], size: int) -> Iterator[Lines | Sheaf | Strays]:
     """Take timelines apart, into blocks of about ``size`` characters of text.
 
     Times are kept to the millisecond, or to the microsecond where one has such; they must bear a zone, and come back
     in UTC.
     """
     held: list[Timeline] = []
-    length = number = 0
+    length = number = group = 0
     for timeline in timelines:
         held.append(timeline)
-        length += sum(len(row.text) for row in timeline.rows)
+        length += sum(len(row.text) for row in (*timeline.rows, *timeline.perhaps))
         if length >= size:
-            yield from _parts(held, number)
-            number += sum(len(one.rows) for one in held)
+            yield from _parts(held, number, group)
+            number += sum(len(one.rows) + len(one.perhaps) for one in held)
+            group += sum(len(one.perhaps) for one in held)
             held, length = [], 0
     if held:
-        yield from _parts(held, number)
+        yield from _parts(held, number, group)
 
 
-def _parts(timelines: list[Timeline], number: int) -> Iterator[Lines | Sheaf]:
-    """Take timelines apart into a sheaf and its lines, whose numbers begin with ``number``."""
-    rows = [row for timeline in timelines for row in timeline.rows]
+def _parts(timelines: list[Timeline], number: int, group: int) -> Iterator[Lines | Sheaf | Strays]:
+    """Take timelines apart into a sheaf, its lines from ``number`` on, and groups of a line each from ``group`` on."""
+    own = [row for timeline in timelines for row in timeline.rows]
+    perhaps = [row for timeline in timelines for row in timeline.perhaps]
+    rows = own + perhaps
     numbers = np.arange(number, number + len(rows))
     ticks = {name: [_ticks(getattr(row, name)) for row in rows] for name in TIMES}
     unit = _unit(tick for column in ticks.values() for tick in column)
@@ -127,9 +135,16 @@ def _parts(timelines: list[Timeline], number: int) -> Iterator[Lines | Sheaf]:
     line = _column([int(row.line) for row in rows])
     if rows:
         yield Lines(unit, names.names, numbers, **times, line=line, **codes, texts=[row.text for row in rows])
+    if perhaps:
+        names = _Names()
+        step, mark = (_column([names.number(getattr(row, name)) for row in perhaps]) for name in ("step", "mark"))
+        among, sizes = _column([row.among for row in perhaps]), np.ones(len(perhaps), dtype=np.int64)
+        yield Strays(group, names.names, sizes, numbers[len(own) :], among, step, mark)
     names = _Names()
-    told = {name: _column([names.number(getattr(row, name)) for row in rows]) for name in TOLD}
-    yield Sheaf(timelines, [len(one.rows) for one in timelines], names.names, numbers, **told)
+    told = {name: _column([names.number(getattr(row, name)) for row in own]) for name in TOLD}
+    sizes_of = [[len(one.rows) for one in timelines], [len(one.perhaps) for one in timelines]]
+    groups = np.arange(group, group + len(perhaps))
+    yield Sheaf(timelines, sizes_of[0], names.names, numbers[: len(own)], **told, groups_of=sizes_of[1], groups=groups)
 
 
 class _Names:

@@ -68,6 +68,8 @@ class Block:
     kinds: set[str] = field(default_factory=set)
     pid: int | None = None
     failures: list[str] = field(default_factory=list)
+    served: bool = False
+    """CES is seen to serve after it, before anything of another start."""
 
     @property
     def ok(self) -> bool | None:
@@ -95,6 +97,11 @@ class Start:
     def rows(self) -> list[int]:
         """Every row of it, those of error.log first."""
         return [*(row for block in self.blocks for row in block.rows), *self.requests]
+
+    @property
+    def served(self) -> bool:
+        """Whether CES is seen to serve after it."""
+        return any(block.served for block in self.blocks)
 
     @property
     def ok(self) -> bool | None:
@@ -127,8 +134,10 @@ def find_blocks(table: Table, source: str) -> list[Block]:
     blocks: list[Block] = []
     for member, own in files:
         block: Block | None = None
+        last: Block | None = None
         # How many lines that CES writes only while it serves stand before each.
-        served = np.searchsorted(serving.get(member, rows[:0]), own)
+        at_work = serving.get(member, rows[:0])
+        served = np.searchsorted(at_work, own)
         over = np.diff(served, prepend=served[0]) > 0
         lines = zip(
             own.tolist(),
@@ -141,10 +150,12 @@ def find_blocks(table: Table, source: str) -> list[Block]:
         for row, ended, number, process, code in lines:
             kind = table.kinds[number]
             pid = None if process == NONE else process
+            if ended and last is not None:
+                last.served = True
             if block is not None and (ended or _begins_anew(block, kind, pid)):
                 block = None
             if block is None:
-                block = Block(source)
+                block = last = Block(source)
                 blocks.append(block)
             block.rows.append(row)
             block.kinds.add(kind)
@@ -155,6 +166,8 @@ def find_blocks(table: Table, source: str) -> list[Block]:
                 block.pid = pid
             if kind == "ces.started":
                 block = None
+        if last is not None and len(at_work) > served[-1]:
+            last.served = True
     return [block for block in blocks if block.ok is not None or len(block.rows) > 1]
 
 

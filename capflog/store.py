@@ -1,8 +1,9 @@
 """What was analysed, kept for ``capflog timeline`` when the bundle is gone.
 
 One SQLite file (:mod:`capflog.store_file`). Each analysis is a row of ``runs`` and some rows of ``blocks``, which are
-packed (:mod:`capflog.packing`): those of lines have the numbers -1, -2 and so on, those of timelines 0, 1 and so on.
-Whoever asks about a device reads the run's list of names, one block of timelines and the blocks of its lines.
+packed (:mod:`capflog.packing`): those of lines have the numbers -1, -2 and so on, those of timelines 0, 1 and so on,
+those that put lines into groups which may be of many devices :data:`STRAYS_FROM` and so on. Whoever asks about a device
+reads the run's list of names, one block of timelines and the blocks of its lines.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from capflog.store_file import AGAIN, ELSEWHERE, StoreFile, StoreProblem, UnfitError, default_path, file_at
-from capflog.unpacking import Lines, UnreadableError, load, timeline_of, unpack_lines, unpack_sheaf, unseal
+from capflog.unpacking import (
+    Lines,
+    Strays,
+    UnreadableError,
+    load,
+    timeline_of,
+    unpack_lines,
+    unpack_sheaf,
+    unpack_strays,
+    unseal,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,6 +35,7 @@ if TYPE_CHECKING:
 
     from capflog.model import Timeline
     from capflog.unpacking import Sheaf
+    from capflog.zones import Zone
 
 __all__ = ["KEPT_RUNS", "Run", "Store", "StoreProblem", "default_path"]
 
@@ -35,6 +47,9 @@ BLOCK_BYTES = 1 << 20
 
 #: How many blocks of lines stay unpacked for the next question: devices that come together stand in the same.
 BLOCKS_HELD = 32
+
+#: The number of the first block of lines in groups.
+STRAYS_FROM = 1 << 32
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -111,10 +126,10 @@ class Store:
 
         return self.keep((report_json,), bundle, parts_of(timelines, BLOCK_BYTES))
 
-    def keep(self, report_json: Iterable[str], bundle: str, parts: Iterable[Lines | Sheaf]) -> int:
+    def keep(self, report_json: Iterable[str], bundle: str, parts: Iterable[Lines | Sheaf | Strays]) -> int:
         """Keep an analysis as :meth:`save` does: the pieces of its report, and its timelines taken apart.
 
-        The numbers of lines rise from each block of them to the next; no block of lines is empty.
+        The numbers of lines, and those of groups, rise from each block of them to the next; no block of these is empty.
         """
         from capflog.packing import dump, pack, seal  # noqa: PLC0415
 
@@ -124,11 +139,15 @@ class Store:
         names: list[str] = []
         sizes: list[int] = []
         firsts: list[int] = []
+        groups: list[int] = []
         blocks: list[tuple[int, bytes]] = []
         for part in parts:
             if isinstance(part, Lines):
                 firsts.append(int(part.number[0]))
                 number = -len(firsts)
+            elif isinstance(part, Strays):
+                number = STRAYS_FROM + len(groups)
+                groups.append(part.first)
             else:
                 number = len(sizes)
                 sizes.append(len(part.timelines))
@@ -136,7 +155,7 @@ class Store:
             blocks.append((number, seal(pack(part))))
         analysed = (datetime.now(UTC) - _EPOCH) // _MILLISECOND
         head = seal(dump([bundle, analysed, len(names)]))
-        devices = seal(dump([names, sizes, firsts]))
+        devices = seal(dump([names, sizes, firsts, groups]))
         report = seal(piece.encode("utf-8", "surrogatepass") for piece in report_json)
 
         def write(db: sqlite3.Connection) -> int:
@@ -184,20 +203,30 @@ class Store:
         """Give the devices that have a timeline in an analysis, in the order in which they were saved."""
         return self._ask(lambda db: _devices(db, run_id)[0], [])
 
-    def timeline(self, run_id: int, device: str) -> Timeline | None:
-        """Give the timeline of one device; None: the analysis has none of it."""
+    def zone(self, run_id: int) -> Zone | None:
+        """Give the zone in which the timelines of an analysis are shown."""
+
+        def read(db: sqlite3.Connection) -> Zone | None:
+            first = next(iter(self._sheaf_of(db, run_id, 0).timelines), None) if _devices(db, run_id)[1] else None
+            return None if first is None else first.zone
+
+        return self._ask(read, None)
+
+    def timeline(self, run_id: int, device: str, *, every: bool = False) -> Timeline | None:
+        """Give the timeline of one device; None: the analysis has none of it.
+
+        ``every``: with the lines that may be of its enrollments.
+        """
 
         def read(db: sqlite3.Connection) -> Timeline | None:
-            names, sizes, firsts = _devices(db, run_id)
+            names, sizes, firsts, groups = _devices(db, run_id)
             if device not in names:
                 return None
             place, number = names.index(device), 0
             while number < len(sizes) and place >= sizes[number]:
                 place -= sizes[number]
                 number += 1
-            if self._sheaf is None or self._sheaf[:2] != (run_id, number):
-                self._sheaf = (run_id, number, unpack_sheaf(_block(db, run_id, number)))
-            sheaf = self._sheaf[2]
+            sheaf = self._sheaf_of(db, run_id, number)
             if place >= len(sheaf.timelines) or sheaf.timelines[place].device != device:
                 raise UnreadableError("a block holds other devices than its run says")
 
@@ -205,9 +234,19 @@ class Store:
                 for block in sorted({bisect(firsts, number) for number in numbers}):
                     yield self._lines(db, run_id, block)
 
-            return timeline_of(sheaf, place, kept)
+            def strays(numbers: Sequence[int]) -> Iterator[Strays]:
+                for block in sorted({bisect(groups, number) for number in numbers}):
+                    yield unpack_strays(_block(db, run_id, STRAYS_FROM + block - 1))
+
+            return timeline_of(sheaf, place, kept, strays if every else None)
 
         return self._ask(read, None)
+
+    def _sheaf_of(self, db: sqlite3.Connection, run_id: int, number: int) -> Sheaf:
+        """Give a run's block of timelines."""
+        if self._sheaf is None or self._sheaf[:2] != (run_id, number):
+            self._sheaf = (run_id, number, unpack_sheaf(_block(db, run_id, number)))
+        return self._sheaf[2]
 
     def _lines(self, db: sqlite3.Connection, run_id: int, block: int) -> Lines:
         """Give the lines of a run's block, counted from 1."""
@@ -244,13 +283,13 @@ def _runs(db: sqlite3.Connection) -> list[Run]:
     return runs
 
 
-def _devices(db: sqlite3.Connection, run_id: int) -> tuple[list[str], list[int], list[int]]:
-    """Give the names in a run, how many each block of timelines holds, and where each block of lines begins."""
+def _devices(db: sqlite3.Connection, run_id: int) -> tuple[list[str], list[int], list[int], list[int]]:
+    """Give the names in a run, how many each block of timelines holds, where each block of lines, of groups begins."""
     row = db.execute("SELECT devices FROM runs WHERE id = ?", (run_id,)).fetchone()
     if row is None:
-        return [], [], []
-    names, sizes, firsts = load(unseal(row[0]))
-    return names, sizes, firsts
+        return [], [], [], []
+    names, sizes, firsts, groups = load(unseal(row[0]))
+    return names, sizes, firsts, groups
 
 
 def _block(db: sqlite3.Connection, run_id: int, number: int) -> bytes:

@@ -32,7 +32,7 @@ ENVIRONMENT = "CAPFLOG_STORE"
 
 #: SQLite's ``user_version`` of a store that this capflog reads and writes. Count it up with every change of the tables
 #: or of what is packed in them.
-SCHEMA = 3
+SCHEMA = 4
 
 #: SQLite's ``application_id`` of every store, whatever its version: "CAPF".
 APPLICATION = 0x43415046

@@ -1,4 +1,7 @@
-"""A device's way through all logs: its enrollments' lines, CAPF's other lines of it, and what explains its failures."""
+"""A device's way through all logs: its enrollments' lines, CAPF's other lines of it, and what explains its failures.
+
+Beside these there are lines that could be put to nobody for sure, in groups, and may be of its enrollments.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,14 @@ from capflog.facts import moments
 from capflog.model import Timeline
 from capflog.sieve import blocks, gathered
 from capflog.steps import STEPS
-from capflog.unpacking import Lines, Sheaf, timeline_of
+from capflog.unpacking import Lines, Sheaf, Strays, timeline_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from capflog.analysis import Analysis
 
-_Part = TypeVar("_Part", Lines, Sheaf)
+_Part = TypeVar("_Part", Lines, Sheaf, Strays)
 
 #: What stands in a sheaf's columns: sureness and marks, and from these places on the steps and the enrollments.
 _WORDS: list[str | None] = [None, "certain", "likely", "", "fault", "cause", *STEPS]
@@ -37,9 +40,14 @@ _LINES_AT_ONCE = 1 << 13
 #: How many rows the timelines of a sheaf take together.
 _ROWS_AT_ONCE = 1 << 16
 
-#: A MAC address in the spellings that people use: 74A02FC0A675, 74:a0:2f:c0:a6:75, 74-A0-..., 74a0.2fc0.a675.
+#: How many rows of groups a block that is kept takes.
+_STRAYS_AT_ONCE = 1 << 14
+
+#: A MAC address in the spellings that people use: 74A02FC0A675, 74:a0:2f:c0:a6:75, 74-A0-..., 74a0.2fc0.a675; with
+#: what CUCM puts before it, or without.
 _MAC = re.compile(
-    r"(?:[0-9A-Fa-f]{2}([:\-. ]?)(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}[.:\-]){2}[0-9A-Fa-f]{4})"
+    r"([A-Za-z]{3}[:\-. ]?)?"
+    r"((?:[0-9A-Fa-f]{2}([:\-. ]?)(?:[0-9A-Fa-f]{2}\3){4}[0-9A-Fa-f]{2}|(?:[0-9A-Fa-f]{4}[.:\- ]){2}[0-9A-Fa-f]{4}))"
 )
 
 
@@ -61,8 +69,8 @@ def match_devices(wanted: str, known: Sequence[str]) -> list[str]:
         found = sorted(name for name in known if fnmatch.fnmatchcase(name.casefold(), wanted.casefold()))
         if found:
             return found
-    elif _MAC.fullmatch(wanted):
-        digits = re.sub(r"[^0-9A-Fa-f]", "", wanted).casefold()
+    elif mac := _MAC.fullmatch(wanted.strip()):
+        digits = ((mac[1] or "")[:3] + re.sub(r"[^0-9A-Fa-f]", "", mac[2])).casefold()
         found = sorted(name for name in known if digits in name.casefold())
         if found:
             return found
@@ -84,19 +92,27 @@ def names(analysis: Analysis) -> list[str]:
     return sorted(named) + [e.id for e in analysis.report.enrollments if e.device is None]
 
 
-def timelines(analysis: Analysis, only: Iterable[str] | None = None) -> Iterator[Timeline]:
-    """Make the timelines of the given devices (all of them where none are given)."""
+def timelines(analysis: Analysis, only: Iterable[str] | None = None, *, every: bool = False) -> Iterator[Timeline]:
+    """Make the timelines of the given devices (all of them where none are given).
+
+    ``every``: with the lines that may be of their enrollments.
+    """
     ways = _Ways(analysis, list(names(analysis) if only is None else only))
-    lines = [_listed(block) for block in _lines(analysis, ways.shown())]
+    lines = [_listed(block) for block in _lines(analysis, ways.shown(every=every))]
     firsts = [block.number[0] for block in lines]
+    groups = [_listed(block) for block in ways.strays()] if every else []
+    firsts_of_groups = [block.first for block in groups]
 
     def kept(numbers: Sequence[int]) -> list[Lines]:
         return [lines[place - 1] for place in sorted({bisect(firsts, number) for number in numbers})]
 
+    def strays(numbers: Sequence[int]) -> list[Strays]:
+        return [groups[place - 1] for place in sorted({bisect(firsts_of_groups, number) for number in numbers})]
+
     # They come back as the store gives them: there is one way to make a timeline of columns.
     for sheaf in map(_listed, ways.sheaves()):
         for place in range(len(sheaf.timelines)):
-            yield timeline_of(sheaf, place, kept)
+            yield timeline_of(sheaf, place, kept, strays if every else None)
 
 
 def _listed(part: _Part) -> _Part:
@@ -105,10 +121,11 @@ def _listed(part: _Part) -> _Part:
     return replace(part, **{name: c.tolist() for name, c in columns.items() if isinstance(c, np.ndarray)})
 
 
-def parts(analysis: Analysis) -> Iterator[Lines | Sheaf]:
+def parts(analysis: Analysis) -> Iterator[Lines | Sheaf | Strays]:
     """Give all timelines taken apart, as the store keeps them: first the lines that they show, each once."""
     ways = _Ways(analysis, names(analysis))
-    yield from _lines(analysis, ways.shown())
+    yield from _lines(analysis, ways.shown(every=True))
+    yield from ways.strays()
     yield from ways.sheaves()
 
 
@@ -184,13 +201,43 @@ class _Ways:
             self._shown[rows[own >= 0]] = True
             self._taken[rows[(own >= 0) & (self._of_device[table.device[rows]] == own)]] = True
             self._sizes = self._sizes + np.bincount(own[own >= 0], minlength=len(wanted))
+        self._groups, self._groups_of = self._perhaps()
 
-    def shown(self) -> np.ndarray:
-        """List all rows that some timeline shows, in the table's order."""
+    def _perhaps(self) -> tuple[np.ndarray, np.ndarray]:
+        """Give the groups of lines that may be of each timeline's enrollments, and where each timeline's begin."""
+        found = self._analysis.candidates
+        of = self._of_enrollment[found.places]
+        wanted = np.flatnonzero(of >= 0)
+        groups = np.repeat(np.arange(len(found)), np.diff(found.bounds))[wanted]
+        # A timeline and a group in one number: of two of its enrollments that a group may be of it is shown once.
+        pairs = np.sort(of[wanted] * max(len(found), 1) + groups)
+        pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])[: len(pairs)]]
+        bounds = np.searchsorted(pairs, np.arange(len(self._wanted) + 1) * max(len(found), 1))
+        return pairs % max(len(found), 1), bounds
+
+    def shown(self, *, every: bool) -> np.ndarray:
+        """List all rows that some timeline shows, in the table's order; ``every``: also those that may be of it."""
         shown = self._shown.copy()
         for rows in {id(rows): rows for rows in self._analysis.cause_rows.values()}.values():
             shown[rows] = True
+        if every and len(self._groups):
+            shown[np.concatenate([self._analysis.strays[group] for group in np.unique(self._groups).tolist()])] = True
         return np.flatnonzero(shown)
+
+    def strays(self) -> Iterator[Strays]:
+        """Give the groups of lines that may be of some enrollment, some thousand lines of them at a time."""
+        analysis, table = self._analysis, self._analysis.events
+        counts = analysis.candidates.counts
+        sizes = [len(group) for group in analysis.strays]
+        for first, last in blocks(sizes, _STRAYS_AT_ONCE):
+            rows, owner = gathered(analysis.strays[first:last])
+            in_turn = np.lexsort((table.line[rows], table.member[rows], moments(table, rows), owner))
+            rows = rows[in_turn]
+            steps = analysis.advance.steps(rows, owner).astype(np.int32)
+            step = np.where(steps == 0, 0, steps - 1 + _STEPS)
+            mark = np.where(analysis.advance.faults(rows), _FAULT, _UNMARKED)
+            own = np.array(sizes[first:last], dtype=np.int64)
+            yield Strays(first, [*_WORDS], own, rows, counts[first:last][owner].astype(np.int64), step, mark)
 
     def sheaves(self) -> Iterator[Sheaf]:
         """Make the timelines, some thousand rows of them at a time."""
@@ -198,6 +245,9 @@ class _Ways:
         lacking = [gap.message for gap in report.gaps]
         assumed = any(clock.assumed for clock in report.clocks)
         titles = {finding.rule: finding.title for finding in report.findings}
+        sizes_of_groups = np.array([len(group) for group in self._analysis.strays], dtype=np.int64)
+        lines_before = np.concatenate(([0], np.cumsum(sizes_of_groups[self._groups])))[self._groups_of]
+        more = np.diff(lines_before).tolist()
         for first, last in blocks(self._sizes.tolist(), _ROWS_AT_ONCE):
             places = self._order[self._bounds[first] : self._bounds[last]]
             own = self._own(places) + self._others(first, last, places)
@@ -210,10 +260,15 @@ class _Ways:
                 causes = {rule: titles[rule] for e in enrollments for rule in e.causes if rule in titles}
                 name = self._wanted[number]
                 one = Timeline(name, report.bundle, alignment.display_zone, enrollments, [], causes, lacking, assumed)
-                bare.append(replace(one, aligned=report.aligned, ahead_ms=report.ahead_ms))
+                beyond = int(self._analysis.candidates.beyond[its].sum())
+                told = {"aligned": report.aligned, "ahead_ms": report.ahead_ms, "more": more[number], "beyond": beyond}
+                bare.append(replace(one, **told))
             ids: list[str | None] = [report.enrollments[place].id for place in places.tolist()]
             sizes = np.bincount(own.of - first, minlength=last - first).tolist()
-            yield Sheaf(bare, sizes, [*_WORDS, *ids], own.row, own.enrollment, own.confidence, own.step, own.mark)
+            columns = own.row, own.enrollment, own.confidence, own.step, own.mark
+            begin, end = self._groups_of[first], self._groups_of[last]
+            groups_of = np.diff(self._groups_of[first : last + 1]).tolist()
+            yield Sheaf(bare, sizes, [*_WORDS, *ids], *columns, groups_of, self._groups[begin:end])
 
     def _own(self, places: np.ndarray) -> _Own:
         """Give the rows of enrollments (by their places in the report), each one's in its order."""

@@ -42,6 +42,7 @@ _TYPES = {"i1": "b", "i2": "h", "i4": "i", "i8": "q"}
 CODES = ("source", "member", "level", "event")
 TIMES = ("time", "earliest", "latest")
 TOLD = ("enrollment", "confidence", "step", "mark")
+STRAY = ("among", "step", "mark")
 
 
 class UnreadableError(Exception):
@@ -100,7 +101,8 @@ class Sheaf:
     """Timelines of some devices; what a run's timelines have alike stands once.
 
     ``timelines`` are without rows. ``sizes``: how many rows each has; the columns are of the rows of all of them, one
-    device after the other. ``number``: that of the line; the others are places in ``names``.
+    device after the other. ``number``: that of the line; the others are places in ``names``. ``groups``: the numbers
+    of the groups that may be of each device's enrollments, as many as ``groups_of`` says.
     """
 
     timelines: list[Timeline]
@@ -109,6 +111,25 @@ class Sheaf:
     number: Column
     enrollment: Column
     confidence: Column
+    step: Column
+    mark: Column
+    groups_of: list[int]
+    groups: Column
+
+
+@dataclass(slots=True)
+class Strays:
+    """Groups of lines that could be put to no enrollment for sure, numbered from ``first`` on.
+
+    ``sizes``: how many lines each has. The columns are of the lines of all of them, one group after the other:
+    ``number``: that of the line; ``among``: of how many enrollments it may be; the others are places in ``names``.
+    """
+
+    first: int
+    names: list[str | None]
+    sizes: Column
+    number: Column
+    among: Column
     step: Column
     mark: Column
 
@@ -134,11 +155,11 @@ def unpack_lines(data: bytes) -> Lines:
 
 def unpack_sheaf(data: bytes) -> Sheaf:
     """Give back the sheaf that was packed; raises :class:`UnreadableError` for any other bytes."""
-    (unit, shared, devices, sizes, names), columns, _ = _opened(data, 5, head=5)
+    (unit, shared, devices, sizes, names, groups_of), columns, _ = _opened(data, 6, head=6)
     try:
         tick = timedelta(microseconds=unit)
         timelines = []
-        for device, run, enrollments, findings in devices:
+        for device, run, enrollments, findings, more, beyond in devices:
             bundle, zone, assumed, aligned, ahead, lacking = shared[run]
             made = [
                 Enrollment(
@@ -146,13 +167,29 @@ def unpack_sheaf(data: bytes) -> Sheaf:
                 )
                 for e_id, of, started, ended, outcome, reached, missing, error, value, c in enrollments
             ]
-            known = list(lacking), bool(assumed), bool(aligned), int(ahead)
+            known = list(lacking), bool(assumed), bool(aligned), int(ahead), int(more), int(beyond)
             timelines.append(Timeline(device, bundle, _zone(zone), made, [], findings, *known))
-        if len(sizes) != len(timelines) or sum(sizes) != len(columns[0]):
+        if not len(sizes) == len(groups_of) == len(timelines) or sum(sizes) != len(columns[0]):
             raise UnreadableError("a sheaf has other rows than it says")
-        return Sheaf(timelines, sizes, names, list(accumulate(columns[0])), *columns[1:])
+        if sum(groups_of) != len(columns[5]):
+            raise UnreadableError("a sheaf has other groups than it says")
+        number, groups = (list(accumulate(columns[place])) for place in (0, 5))
+        told = dict(zip(TOLD, columns[1:5], strict=True))
+        return Sheaf(timelines, sizes, names, number, **told, groups_of=groups_of, groups=groups)
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise UnreadableError("a packed sheaf does not hold together") from error
+
+
+def unpack_strays(data: bytes) -> Strays:
+    """Give back the groups of lines that were packed; raises :class:`UnreadableError` for any other bytes."""
+    (first, names), columns, _ = _opened(data, 5)
+    try:
+        sizes, number, *told = columns
+        if any(size < 0 for size in sizes) or sum(sizes) != len(number):
+            raise UnreadableError("groups of lines are not as long as they say")
+        return Strays(int(first), names, sizes, list(accumulate(number)), *told)
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise UnreadableError("packed groups of lines do not hold together") from error
 
 
 def _zone(parts: list[Any] | None) -> Zone | None:
@@ -164,13 +201,22 @@ def _zone(parts: list[Any] | None) -> Zone | None:
     return Zone(name, tuple(offsets), tuple(changes))
 
 
-def timeline_of(sheaf: Sheaf, place: int, kept: Callable[[Sequence[int]], Iterable[Lines]]) -> Timeline:
-    """Give a timeline of a sheaf with its rows; ``kept`` gives the blocks that hold lines of these (rising) numbers."""
+def timeline_of(
+    sheaf: Sheaf,
+    place: int,
+    kept: Callable[[Sequence[int]], Iterable[Lines]],
+    strays: Callable[[Sequence[int]], Iterable[Strays]] | None = None,
+) -> Timeline:
+    """Give a timeline of a sheaf with its rows; ``kept`` gives the blocks that hold lines of these (rising) numbers.
+
+    ``strays`` likewise gives those that hold groups of these (rising) numbers; None: they are not asked for.
+    """
     begin = sum(sheaf.sizes[:place])
     rows = slice(begin, begin + sheaf.sizes[place])
     numbers = sheaf.number[rows]
-    wanted = sorted(set(numbers))
     try:
+        perhaps = [] if strays is None else list(_perhaps(sheaf, place, strays))
+        wanted = sorted({*numbers, *(number for number, _ in perhaps)})
         lines: dict[int, tuple[Any, ...]] = {}
         for block in kept(wanted):
             lines.update(_lines(block, wanted))
@@ -179,9 +225,36 @@ def timeline_of(sheaf: Sheaf, place: int, kept: Callable[[Sequence[int]], Iterab
             Row(*lines[number], *(sheaf.names[code] for code in codes))
             for number, codes in zip(numbers, zip(*told, strict=True), strict=True)
         ]
-        return replace(sheaf.timelines[place], rows=made)
+        may_be = [Row(*lines[number], *codes) for number, codes in perhaps]
+        return replace(sheaf.timelines[place], rows=made, perhaps=sorted(may_be, key=_moment))
     except (ValueError, TypeError, LookupError, OverflowError) as error:
         raise UnreadableError("a packed timeline does not hold together") from error
+
+
+def _perhaps(
+    sheaf: Sheaf, place: int, strays: Callable[[Sequence[int]], Iterable[Strays]]
+) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Give the lines that may be of a timeline's enrollments: (number, what a row tells of the line besides)."""
+    begin = sum(sheaf.groups_of[:place])
+    wanted = sheaf.groups[begin : begin + sheaf.groups_of[place]]
+    left = len(wanted)
+    for block in strays(wanted) if left else ():
+        ends = list(accumulate(block.sizes))
+        own = wanted[bisect_left(wanted, block.first) : bisect_left(wanted, block.first + len(ends))]
+        left -= len(own)
+        for group in own:
+            last = ends[group - block.first]
+            for at in range(last - block.sizes[group - block.first], last):
+                step, mark = block.names[block.step[at]], block.names[block.mark[at]]
+                yield block.number[at], (None, None, step, mark, block.among[at])
+    if left:
+        raise UnreadableError("groups of lines are not kept")
+
+
+def _moment(row: Row) -> tuple[bool, datetime]:
+    """Sort rows by time; those that have none come last."""
+    time = row.time or row.earliest or row.latest
+    return time is None, time or EPOCH
 
 
 def _lines(block: Lines, wanted: Sequence[int]) -> Iterator[tuple[int, tuple[Any, ...]]]:

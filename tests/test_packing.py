@@ -144,7 +144,7 @@ def test_what_is_known_of_the_times_comes_back(assumed: bool, aligned: bool) -> 
     [7, "UTC", [], ["UTC"], ["UTC", [0, 1], []], ["UTC", [10**9], []], ["UTC", ["x"], []], ["UTC", [0] * 3, [2, 1]]],
 )
 def test_what_is_no_zone_is_unreadable(zone: object) -> None:
-    head = [1000, [["b", zone, False, True, 0, []]], [["SEP1", 0, [], {}]], [0], [], [["i1", 0]] * 5]
+    head = [1000, [["b", zone, False, True, 0, []]], [["SEP1", 0, [], {}, 0, 0]], [0], [], [0], [["i1", 0]] * 6]
     with pytest.raises(UnreadableError):
         unpack_sheaf(dump(head) + b"\n")
     head[1] = [["b", None, False, True, 0, []]]

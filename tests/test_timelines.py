@@ -62,10 +62,29 @@ def test_a_name_in_any_case(wanted: str) -> None:
         "74 a0 2f c0 a6 75",
         "74a0-2fc0-a675",
         "74.a0.2f.c0.a6.75",
+        "74A0 2FC0 A675",
+        "74:A0:2f:C0:a6:75",
+        " 74a0.2fc0.a675 ",
+        "SEP74:A0:2F:C0:A6:75",
+        "sep-74-a0-2f-c0-a6-75",
+        "SEP 74a0.2fc0.a675",
     ],
 )
 def test_a_mac_address_in_any_spelling(wanted: str) -> None:
     assert match_devices(wanted, KNOWN) == [PHONE]
+
+
+def test_a_mac_address_with_what_stands_before_it_means_that_device_alone() -> None:
+    known = [*KNOWN, "SEP00270DC3F5E9"]
+    assert match_devices("ata 00:27:0d:c3:f5:e9", known) == [QUIET]
+    assert match_devices("SEP0027.0dc3.f5e9", known) == ["SEP00270DC3F5E9"]
+    assert match_devices("ab:cd:ef:01:23:45", ["SEPABCDEF012345"]) == ["SEPABCDEF012345"]
+
+
+@pytest.mark.parametrize("wanted", ["74:A0:2F:C0:A6", "74:A0-2F:C0:A6:75", "XYZ 74a0.2fc0.a675", "74A02FC0A6750"])
+def test_what_is_no_whole_mac_address_means_none(wanted: str) -> None:
+    with pytest.raises(UnknownDeviceError, match=f"^{wanted}: no such device"):
+        match_devices(wanted, KNOWN)
 
 
 def test_a_mac_address_of_two_devices_means_both() -> None:

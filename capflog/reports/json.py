@@ -1,8 +1,9 @@
 """The JSON report: ``report.schema.json`` to the letter, and beside it what else the analysis knows.
 
-Beyond the contract stand: ``starts``, ``unattributed`` and ``aligned``; a member's ``why`` and ``unknown``; a clock's
-``whose``, ``zone``, ``zone_error_seconds``, ``steps`` and ``drift_ppm``; an enrollment's ``missing``; a record's
-``text``, ``level``, ``step`` and ``fault``; a finding's ``evidence_total`` and its evidence's ``source``.
+Beyond the contract stand: ``starts`` (CES's), ``capf_starts``, ``unattributed`` and ``aligned``; a member's ``why`` and
+``unknown``; a clock's ``whose``, ``zone``, ``zone_error_seconds``, ``steps`` and ``drift_ppm``; an enrollment's
+``missing``; a record's ``text``, ``level``, ``step`` and ``fault``; a finding's ``evidence_total`` and its evidence's
+``source``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from capflog.model import Clock, Enrollment, Evidence, Finding, Member, Record, Report, ServiceStart
+    from capflog.model import CapfStart, Clock, Enrollment, Evidence, Finding, Member, Record, Report, ServiceStart
 
 SCHEMA = "capflog-report-1"
 
@@ -56,6 +57,7 @@ def _document(report: Report, enrollments: list[dict[str, Any]]) -> dict[str, An
         "bundle": {"name": report.bundle, "members": [_member(member) for member in report.members]},
         "clocks": [_clock(clock) for clock in report.clocks],
         "starts": [_start(start) for start in report.starts],
+        "capf_starts": [_capf_start(start) for start in report.capf_starts],
         "enrollments": enrollments,
         "unattributed": report.unattributed,
         "aligned": report.aligned,
@@ -229,8 +231,36 @@ def _start(start: ServiceStart) -> dict[str, Any]:
         "latest": _time(start.latest),
         "ok": start.ok,
         "pid": start.pid,
+        "reached": start.reached,
+        "missing": start.missing,
+        "ca": start.ca,
+        "libest": start.libest,
         "causes": list(start.causes),
         "records": [_record(record) for record in start.records],
+    }
+
+
+def _capf_start(start: CapfStart) -> dict[str, Any]:
+    return {
+        "started": _time(start.started),
+        "ended": _time(start.ended),
+        "node": start.node,
+        "ok": start.ok,
+        "reached": start.reached,
+        "missing": start.missing,
+        "parameters": dict(start.parameters),
+        "changed": [{"parameter": name, "before": before, "after": after} for name, before, after in start.changed],
+        "lines": [
+            {
+                "member": line.member,
+                "line": line.line,
+                "event": line.event,
+                "time": _time(line.time),
+                "step": line.step,
+                "fault": line.fault,
+            }
+            for line in start.lines
+        ],
     }
 
 

@@ -278,8 +278,18 @@ class Page:
         right = frozenset(i for i, c in enumerate(columns) if c.right)
         self.row([self.say(c.title, "dim") for c in columns], widths, right=right, indent=indent)
 
-    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Text]], *, indent: int = 0) -> None:
-        """Set a table with titles; columns that no row fills are left out."""
+    def table(
+        self,
+        columns: Sequence[Column],
+        rows: Sequence[Sequence[Text]],
+        *,
+        indent: int = 0,
+        below: Sequence[Sequence[Text]] = (),
+    ) -> None:
+        """Set a table with titles; columns that no row fills are left out.
+
+        ``below``: what else there is to say of each row, in lines of their own under it.
+        """
         keep = [i for i in range(len(columns)) if any(row[i].plain for row in rows)]
         if not keep:
             return
@@ -288,8 +298,10 @@ class Page:
         widths = self.widths(columns, cells, indent=indent)
         right = frozenset(i for i, c in enumerate(columns) if c.right)
         self.titles(columns, widths, indent=indent)
-        for row in cells:
+        for place, row in enumerate(cells):
             self.row(row, widths, right=right, indent=indent)
+            for line in below[place] if below else ():
+                self.add(line, indent=indent + 2)
 
     def text(self) -> str:
         """The finished page; it ends with a line end."""

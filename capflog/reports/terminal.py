@@ -8,7 +8,7 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from capflog.events import SOURCES
-from capflog.reports import problems
+from capflog.reports import problems, starts
 from capflog.reports.layout import PROSE, Column, Page, joined, short_names, some, source_name
 from capflog.reports.times import Times, of_ca, of_node, unaligned, zone_assumed, zone_words
 from capflog.zones import SECOND_MS, offset_name
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from capflog.model import Clock, Enrollment, Member, Report, ServiceStart
+    from capflog.model import Clock, Enrollment, Member, Report
     from capflog.reports.problems import Problem
     from capflog.zones import Zone
 
@@ -62,7 +62,7 @@ def render(
     _head(page, report, found, times)
     _causes(page, report, found, times)
     _devices(page, report, found, times)
-    _starts(page, report.starts, times)
+    starts.show(page, report, times)
     _clocks(page, report, times)
     _lacking(page, report)
     _members(page, report.members)
@@ -93,8 +93,8 @@ def _head(page: Page, report: Report, found: list[Problem], times: Times) -> Non
     counts = [f"{report.count(o):,} {o}" for o in ("issued", "failed", "incomplete") if report.count(o)]
     told = f"{some(len(report.devices), 'device')}, {some(len(report.enrollments), 'enrollment')}"
     told = f"{told}: {', '.join(counts)}" if counts else told
-    if report.starts:
-        told += f"; {some(len(report.starts), 'start of CES', 'starts of CES')}"
+    begun = [f"{whose} {len(its):,}" for whose, its in (("CAPF", report.capf_starts), ("CES", report.starts)) if its]
+    told += f"; starts: {', '.join(begun)}" if begun else ""
     page.add(page.say(told), first=_label(page, "Found"), hang=_LABEL)
     if report.unattributed:
         page.add(
@@ -234,29 +234,6 @@ def _devices(page: Page, report: Report, found: list[Problem], times: Times) -> 
     if len(attempts) > DEVICES_SHOWN:
         more = len(attempts) - DEVICES_SHOWN
         page.add(page.say(f"and {more:,} more: capflog analyze --format json"), indent=2)
-
-
-def _starts(page: Page, starts: Sequence[ServiceStart], times: Times) -> None:
-    if not starts:
-        return
-    page.heading("Starts of CES")
-    title, below = times.column("at", (time for s in starts for time in (s.started, s.earliest, s.latest)))
-    rows = []
-    for start in starts:
-        if start.started is not None:
-            time = below.stamp(start.started)
-        elif start.earliest is not None and start.latest is not None:
-            time = "between " + below.span(start.earliest, start.latest, bare=True).replace(" to ", " and ")
-        elif start.earliest is not None:
-            time = "after " + below.stamp(start.earliest)
-        elif start.latest is not None:
-            time = "before " + below.stamp(start.latest)
-        else:
-            time = "time not known"
-        result, style = {True: ("ok", "green"), False: ("failed", "red"), None: ("not told", "yellow")}[start.ok]
-        rows.append([page.say(time), page.say(result, style), page.log(" or ".join(start.causes))])
-    columns = [Column(title, yields=True, least=20, folds=True), Column("result"), Column("cause", yields=True)]
-    page.table(columns, rows, indent=2)
 
 
 #: So much of a server's name is shown.

@@ -1,12 +1,18 @@
-"""What `capflog timeline` prints: all that the logs say of one device, on one clock, enrollment by enrollment."""
+"""What `capflog timeline` prints: all that the logs say of one device, on one clock, enrollment by enrollment.
+
+Lines that may be of its enrollments, and could be put to none for sure, stand between the others where they were asked
+for. Of a window of time that was asked for what lies in it is shown, and what does not is counted.
+"""
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from capflog.reports.layout import Page, seconds, short_names, some, source_name
+from capflog.reports.excerpt import FIRST, LAST, bounded
+from capflog.reports.layout import Page, joined, seconds, short_names, some, source_name
 from capflog.reports.times import Times, of_ca, unaligned
 from capflog.steps import WORDS
 
@@ -17,13 +23,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from capflog.model import Enrollment, Row, Timeline
+    from capflog.reports.excerpt import Excerpt, Window
     from capflog.zones import Zone
 
 #: From this width on the place of a line has its own column; on a narrower page it stands behind the text.
 WIDE = 120
-
-#: A time that is known no better than this is shown with its bounds.
-BOUNDS = timedelta(seconds=3)
 
 #: Logs whose stamps have milliseconds; the times of the others are shown in whole seconds.
 EXACT = frozenset({"capf"})
@@ -36,36 +40,64 @@ _STAMP = re.compile(r"\s*(?:\d{4}[-/]\d\d[-/]\d\d[ T])?\d\d:\d\d:\d\d(?:[.,]\d+)
 
 _LABEL = 10
 
+#: So many spans of a window that is of every day are named.
+SPANS_SHOWN = 2
+
+#: So many of the devices of which nothing lies in a window are named.
+EMPTY_SHOWN = 8
+
 #: Text narrower than this cannot be read: then the column of seconds since the start goes.
 _LEAST_TEXT = 20
 
 
-def render(timeline: Timeline, *, width: int, color: bool, unicode: bool, display: Zone | None = None) -> str:
+def render(
+    timeline: Timeline,
+    *,
+    width: int,
+    color: bool,
+    unicode: bool,
+    display: Zone | None = None,
+    every: bool = False,
+    excerpt: Excerpt | None = None,
+) -> str:
     """Set the timeline as text; ``width``, ``color`` and ``unicode`` as in :func:`capflog.reports.terminal.render`.
 
     Times are in the zone ``display``, else in the node's where it is known, else as the node stamped them; without its
     lines, UTC. The text of a line stands as it was logged, without the stamp at its start where the row has a time.
+    ``every``: with what may be of its enrollments. ``excerpt``: the window that the timeline was cut down to.
     """
     page = Page(width, color=color, unicode=unicode)
-    ends = [time for row in timeline.rows if (time := _moment(row))]
+    shown = _merged(timeline.rows, timeline.perhaps) if every else timeline.rows
+    blocks = [_Block(*block) for block in _blocks(timeline, shown)]
+    if excerpt is not None:
+        kept = set(map(id, (*excerpt.rows, *excerpt.perhaps)))
+        shown = [row for row in shown if id(row) in kept]
+        blocks = [part for block in blocks if (part := block.of(kept)) is not None]
+    ends = [time for row in shown if (time := _moment(row))]
     times = Times(
         timeline.zone,
         display,
         assumed=timeline.assumed,
-        node=any(not of_ca(row.source) for row in timeline.rows),
+        node=any(not of_ca(row.source) for row in shown),
         first=min(ends, default=None),
         last=max(ends, default=None),
     )
-    blocks = list(_blocks(timeline))
-    _head(page, timeline, times, beside=any(beside for *_, rows in blocks for _, beside in rows))
-    rows = _Rows(page, timeline, times)
-    for title, enrollment, number, chosen in blocks:
+    beside = any(beside and not row.among for block in blocks for row, beside in block.rows)
+    _head(page, timeline, shown, times, beside=beside)
+    if excerpt is not None:
+        _limits(page, excerpt, times, sum(1 for block in blocks if block.enrollment is not None), every=every)
+    _perhaps(page, timeline, excerpt, every=every)
+    rows = _Rows(page, timeline, shown, times)
+    for block in blocks:
         page.blank()
-        if enrollment is None:
-            page.add(page.say(title.upper(), "bold dim"))
+        if block.enrollment is None:
+            page.add(page.say(block.title.upper(), "bold dim"))
         else:
-            _enrollment(page, timeline, enrollment, number, times)
-        rows.show(chosen, enrollment)
+            _enrollment(page, timeline, block.enrollment, block.number, times)
+            if block.own < block.whole:
+                told = f"{block.own:,} of its {some(block.whole, 'line')}"
+                page.add(page.say(told), first=page.say("Shown"), indent=2, hang=_LABEL)
+        rows.show(block.rows, block.enrollment)
     if timeline.lacking:
         page.heading("What the bundle lacks")
         for gap in timeline.lacking:
@@ -73,11 +105,91 @@ def render(timeline: Timeline, *, width: int, color: bool, unicode: bool, displa
     return page.text()
 
 
+def render_empty(devices: Sequence[str], window: Window, *, width: int, color: bool, unicode: bool) -> str:
+    """Name the devices of which nothing lies in a window."""
+    page = Page(width, color=color, unicode=unicode)
+    names = page.log(", ".join(devices[:EMPTY_SHOWN]))
+    more = len(devices) - EMPTY_SHOWN
+    rest = page.say(f" and {some(more, 'more device')}" if more > 0 else "")
+    page.add(page.join(page.say(f"No line there ({window.words}): "), names, rest))
+    return page.text()
+
+
 def _moment(row: Row) -> datetime | None:
     return row.time or row.earliest or row.latest
 
 
-def _head(page: Page, timeline: Timeline, times: Times, *, beside: bool) -> None:
+def _merged(rows: Sequence[Row], perhaps: Sequence[Row]) -> list[Row]:
+    """Put rows that may be a device's between its own, which stay in their order; without a time they come last."""
+    own = [(_moment(row), row) for row in rows]
+    first = min((time for time, _ in own if time is not None), default=None)
+    if first is None:
+        return [*rows, *perhaps]
+    # Where a row stands after one that is later, it stands there for a reason.
+    ranks = list(accumulate((time or first for time, _ in own), max))
+    timed = [(time, 1, row) for row in perhaps if (time := _moment(row)) is not None]
+    every = [*((rank, 0, row) for rank, row in zip(ranks, rows, strict=True)), *timed]
+    every.sort(key=lambda one: one[:2])
+    return [*(row for *_, row in every), *(row for row in perhaps if _moment(row) is None)]
+
+
+def _limits(page: Page, excerpt: Excerpt, times: Times, enrollments: int, *, every: bool) -> None:
+    """Say what the window is, and how much of the timeline lies outside of it."""
+    timeline = excerpt.timeline
+    lines = len(timeline.rows)
+    outside = (
+        (lines - len(excerpt.rows), "line", ""),
+        (len(timeline.perhaps) - len(excerpt.perhaps) if every else 0, "line that may be its", "lines that may be its"),
+        (len(timeline.enrollments) - enrollments, "enrollment", ""),
+    )
+    left = [some(count, one, many) for count, one, many in outside if count]
+    rest = f"{joined(left)} {'is' if left == ['1 line'] else 'are'} left out" if left else "nothing is left out"
+    shown = f"{len(excerpt.rows):,} of {some(lines, 'line')}"
+    page.add(page.say(f"Limited to {_span(excerpt, times)} ({excerpt.words}): {shown}; {rest}", "bold"))
+
+
+def _span(excerpt: Excerpt, times: Times) -> str:
+    """Say a window in the zone of the page; with parts of seconds where there are some."""
+    exact = any(time.microsecond not in (0, 999_999) for span in excerpt.spans for time in span)
+
+    def clock(time: datetime) -> str:
+        return times.clock(time, exact=exact)
+
+    said = []
+    for begin, end in excerpt.spans:
+        if end == LAST:
+            said.append(f"{times.date(begin)} {clock(begin)} and later")
+        elif begin == FIRST:
+            said.append(f"{times.date(end)} {clock(end)} and earlier")
+        else:
+            day = "" if times.date(begin) == times.date(end) else f"{times.date(end)} "
+            upto = "" if clock(begin) == clock(end) and not day else f" to {day}{clock(end)}"
+            said.append(f"{times.date(begin)} {clock(begin)}{upto}")
+    if len(said) > SPANS_SHOWN:
+        return f"{said[0]}, and so on each of {len(said):,} days"
+    return joined(said)
+
+
+def _perhaps(page: Page, timeline: Timeline, excerpt: Excerpt | None, *, every: bool) -> None:
+    """Say how many lines may be of its enrollments, in the window where there is one."""
+    who = "enrollment" if any(e.id == timeline.device for e in timeline.enrollments) else "phone"
+    count = timeline.more if excerpt is None else len(excerpt.perhaps)
+    place = "" if excerpt is None else " there"
+    if not every and count:
+        shows = f"--all shows {'it' if count == 1 else 'them'}"
+        page.add(page.say(f"{some(count, 'more line')}{place} may be of this {who}: {shows}"))
+    elif every and count:
+        told = f"PERHAPS (of N): {some(count, 'line')}{place}, nobody's for sure"
+        its = f"{'it' if count == 1 else 'each'} may be of any of N enrollments, this {who}'s among them"
+        page.add(page.say(f"{told}; {its}", "dim"), first=page.say(" ?"), hang=3)
+    elif every:
+        page.add(page.say(f"No further line{place} may be of this {who}"))
+    if timeline.beyond:
+        told = f"Up to {some(timeline.beyond, 'further line')} may be of this {who}"
+        page.add(page.say(f"{told}, but of very many others too: only those nearest in time have them in --all"))
+
+
+def _head(page: Page, timeline: Timeline, shown: Sequence[Row], times: Times, *, beside: bool) -> None:
     page.add(page.join(page.log(timeline.device, "bold"), page.say("  in "), page.log(timeline.bundle)))
     counts = [
         f"{count:,} {outcome}"
@@ -89,15 +201,15 @@ def _head(page: Page, timeline: Timeline, times: Times, *, beside: bool) -> None
     days = sorted({times.date(time) for time in (times.first, times.last) if time})
     when = " to ".join(map(str, days)) + ", times" if days else "Times"
     page.add(page.say(f"{when} are {times.whose}"))
-    unaligned(page, (row.source for row in timeline.rows), aligned=timeline.aligned, ahead_ms=timeline.ahead_ms)
+    unaligned(page, (row.source for row in shown), aligned=timeline.aligned, ahead_ms=timeline.ahead_ms)
     for mark, meaning, used in (
-        (">>", "tells of the failure or its cause", any(row.mark for row in timeline.rows)),
-        (" ~", "most likely, not for sure, this enrollment's", any(r.confidence == "likely" for r in timeline.rows)),
+        (">>", "tells of the failure or its cause", any(row.mark and not row.among for row in shown)),
+        (" ~", "most likely, not for sure, this enrollment's", any(r.confidence == "likely" for r in shown)),
         (" .", "at the time of the enrollment, not its own", beside),
     ):
         if used:
             page.add(page.say(meaning, "dim"), first=page.say(mark), hang=3)
-    if not timeline.rows:
+    if not shown:
         page.add(page.say("No line of the logs is this device's."))
 
 
@@ -105,12 +217,36 @@ Rows = list[tuple["Row", bool]]
 """Rows, each with whether it stands within an enrollment without being its own."""
 
 
-def _blocks(timeline: Timeline) -> Iterator[tuple[str, Enrollment | None, int, Rows]]:
+@dataclass(slots=True)
+class _Block:
+    """An enrollment (the ``number``-th), or what lies between: its rows.
+
+    ``own``: so many are the enrollment's own, of so many (``whole``) that it has.
+    """
+
+    title: str
+    enrollment: Enrollment | None
+    number: int
+    rows: Rows
+    own: int = 0
+    whole: int = 0
+
+    def of(self, kept: set[int]) -> _Block | None:
+        """Give what is left of it where some rows are kept, which are told by their ids; None: nothing."""
+        rows = [(row, beside) for row, beside in self.rows if id(row) in kept]
+        if not rows and self.rows:
+            return None
+        own, whole = (sum(1 for _, beside in some_ if not beside) for some_ in (rows, self.rows))
+        return replace(self, rows=rows, own=own, whole=whole)
+
+
+def _blocks(timeline: Timeline, shown: Sequence[Row]) -> Iterator[tuple[str, Enrollment | None, int, Rows]]:
     """Cut the rows into enrollments and what lies between them.
 
     A row that is no enrollment's stands among the rows of the one that was under way.
     """
-    every = timeline.rows
+    dark = [row for row in shown if row.among and _moment(row) is None]
+    every = [row for row in shown if not (row.among and _moment(row) is None)]
     places: dict[str, list[int]] = {e.id: [] for e in timeline.enrollments}
     for place, row in enumerate(every):
         if row.enrollment in places:
@@ -135,6 +271,8 @@ def _blocks(timeline: Timeline) -> Iterator[tuple[str, Enrollment | None, int, R
     after: Rows = [(every[i], False) for i in range(done, len(every)) if not taken[i]]
     if after:
         yield (f"After enrollment {count}" if count else "No enrollment"), None, 0, after
+    if dark:
+        yield "At times that nothing tells", None, 0, [(row, False) for row in dark]
 
 
 def _enrollment(page: Page, timeline: Timeline, enrollment: Enrollment, number: int, times: Times) -> None:
@@ -177,23 +315,23 @@ def _step(step: str) -> str:
 class _Rows:
     """Sets rows in columns that are the same on the whole page."""
 
-    def __init__(self, page: Page, timeline: Timeline, times: Times) -> None:
+    def __init__(self, page: Page, timeline: Timeline, shown: Sequence[Row], times: Times) -> None:
         self.page = page
         self.times = times
         self.crosses = times.crosses
         self.wide = page.width >= WIDE
-        self.names = short_names(row.member for row in timeline.rows)
+        self.names = short_names(row.member for row in shown)
         self.day: tuple[date, float] | None = None
         started = {e.id: e.started for e in timeline.enrollments}
-        offsets = [self._offset(row, started.get(row.enrollment or "")) for row in timeline.rows]
+        offsets = [self._offset(row, started.get(row.enrollment or "")) for row in shown]
         self.widths = [
             2,
             max((len(text) for text in offsets), default=0),
-            max((self._fitted(self._time(row)) for row in timeline.rows), default=0),
-            min(max((len(source_name(row.source)) for row in timeline.rows), default=0), 8),
-            min(max((len(row.level or "") for row in timeline.rows), default=0), 8) if self.wide else 0,
+            max((self._fitted(self._time(row)) for row in shown), default=0),
+            min(max((len(source_name(row.source)) for row in shown), default=0), 8),
+            min(max((len(row.level or "") for row in shown), default=0), 8) if self.wide else 0,
             0,
-            min(max((self._place(row).cell_len for row in timeline.rows), default=0), 36) if self.wide else 0,
+            min(max((self._place(row).cell_len for row in shown), default=0), 36) if self.wide else 0,
         ]
         self.gap = 2 if self.wide else 1
         self.widths[5] = self._rest()
@@ -230,13 +368,16 @@ class _Rows:
     def _show(self, row: Row, started: datetime | None, *, beside: bool, outside: bool) -> None:
         page = self.page
         word = _MARKS.get(row.mark, "")
-        style = "dim" if (beside or outside) and not word else ""
-        strong = "bold red" if word else style
+        style = "dim" if (beside or outside) and not word and not row.among else ""
+        strong = "bold magenta" if row.among else "bold red" if word else style
         mark = ">>" if word else " ~" if row.confidence == "likely" else " ." if beside else ""
+        if row.among:
+            mark = " ?"
+            word = f"PERHAPS (of {row.among:,})" + (f", {word}" if word else "")
         text = row.text
         if row.time is not None and (stamp := _STAMP.match(text)) and stamp.end() < len(text):
             text = text[stamp.end() :]
-        words = page.join(page.say(f"{word}  " if word else "", "bold red"), page.log(text, style))
+        words = page.join(page.say(f"{word}  " if word else "", strong), page.log(text, style))
         if not self.wide:
             words = page.join(words, page.say("  "), self._place(row))
         cells = [
@@ -255,16 +396,11 @@ class _Rows:
             gap=self.gap,
         )
 
-    def _bounded(self, row: Row) -> bool:
-        if row.time is None:
-            return True
-        return row.earliest is not None and row.latest is not None and row.latest - row.earliest > BOUNDS
-
     def _exact(self, row: Row) -> bool:
         return row.source in EXACT
 
     def _time(self, row: Row) -> str:
-        if row.time is not None and not self._bounded(row):
+        if row.time is not None and not bounded(row):
             return self.times.clock(row.time, exact=self._exact(row))
         if row.earliest is not None and row.latest is not None:
             same = self.times.date(row.earliest) == self.times.date(row.latest)
@@ -278,7 +414,7 @@ class _Rows:
 
     def _offset(self, row: Row, started: datetime | None) -> str:
         """Seconds since the enrollment's start; the decimal points of all rows stand below each other."""
-        if started is None or row.time is None or self._bounded(row):
+        if started is None or row.time is None or bounded(row):
             return ""
         passed = (row.time - started).total_seconds()
         return f"{passed:+.3f}" if self._exact(row) else f"{round(passed):+d}    "

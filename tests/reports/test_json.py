@@ -168,6 +168,7 @@ def test_the_text_of_a_small_report() -> None:
         '"bundle": {\n"name": "Büro.zip",\n"members": []\n},\n'
         '"clocks": [],\n'
         '"starts": [],\n'
+        '"capf_starts": [],\n'
         '"enrollments": [],\n'
         '"unattributed": 0,\n'
         '"aligned": true\n'
