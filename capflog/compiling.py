@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from inspect import isfunction
 from itertools import chain
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from platformdirs import user_cache_dir
@@ -37,6 +39,41 @@ def compiled(function: F) -> F:
         # There is no folder in which it could be kept.
         made = njit(nogil=True, error_model="numpy")(function)
     return cast("F", made)
+
+
+def fast(module: ModuleType) -> ModuleType:
+    """Give a module of plain functions over arrays with all of them compiled; as it is where there is no compiler.
+
+    It is loaded once more under another name, so that who has few items goes on with the plain one.
+    """
+    if module.__name__ not in _FAST:
+        _FAST[module.__name__] = _compiled_module(module) or module
+    return _FAST[module.__name__]
+
+
+_FAST: dict[str, ModuleType] = {}
+
+
+def _compiled_module(module: ModuleType) -> ModuleType | None:
+    if find_spec("numba") is None or module.__spec__ is None or module.__spec__.origin is None:
+        return None
+    spec = spec_from_file_location(f"{module.__name__}_compiled", module.__spec__.origin)
+    if spec is None or spec.loader is None:
+        return None
+    made = module_from_spec(spec)
+    # (What numba keeps names its module.)
+    sys.modules[spec.name] = made
+    spec.loader.exec_module(made)
+    # Some functions have another way that only compiled code goes fast.
+    for name, other in getattr(made, "COMPILED", {}).items():
+        setattr(made, name, getattr(made, other))
+    try:
+        for name, function in list(vars(made).items()):
+            if isfunction(function) and function.__module__ == made.__name__:
+                setattr(made, name, compiled(function))
+    except (ImportError, OSError):
+        return None
+    return made
 
 
 def worthwhile_from() -> float:

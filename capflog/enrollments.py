@@ -12,25 +12,38 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.ca_requests import ca_requests, join_ca, requests_of_starts
-from capflog.exchanges import UNSET_STATUS, find_exchanges, pair_up
-from capflog.owners import TOLD_BY_STATUS, find_owners
+from capflog.ca_owners import find_ca_owners
+from capflog.ca_requests import BEYOND_LOGIN, ca_requests, requests_of_starts, story_of_ca
+from capflog.ces_calls import TOLD_BY_STATUS
+from capflog.ces_owners import find_owners
+from capflog.ces_requests import ASKED, BROKEN, TAIL, UNSET_STATUS, WORK, find_requests
+from capflog.pieces import row_sureness
 from capflog.rows import NONE
 from capflog.sequence import Given, put_in_order
 from capflog.steps import Columns, is_fault, of_kinds
 from capflog.story import NO_ROWS, NONE_LIKELY, SLACK_MS, Outcome, Story, inside
+from capflog.windows import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from capflog.attempts import Attempt, Trace
+    from capflog.ca_requests import Requests
+    from capflog.ces_owners import Owners
+    from capflog.ces_requests import CesRequests
     from capflog.clocks import Alignment
-    from capflog.exchanges import Exchanges
     from capflog.starts import Start
 
 
 #: So many rows are gone through at once.
 _PIECE = 1 << 17
+
+#: What is no time any more. (ms)
+_UNKNOWN = 1 << 60
+
+#: From which probability on a line is put to an enrollment as certain, from which as likely; from which on two pieces
+#: of error.log are taken to be of one request.
+CERTAIN, LIKELY, LINKED = 0.995, 0.95, 0.6
 
 
 @dataclass(slots=True)
@@ -50,7 +63,9 @@ def join(
     stories = _from_capf(columns, trace, attempts)
     covered = _coverage(columns, trace)
     of_starts = np.unique(np.array([row for start in starts for row in start.rows], dtype=np.int64))
-    of_ces, strays, paired = _join_ces(find_exchanges(columns, of_starts), stories, covered)
+    ces = find_requests(columns, of_starts)
+    owners = find_owners(columns, ces, stories)
+    of_ces, strays = _join_ces(columns, ces, owners, stories, covered)
     given = [of_ces]
     requests = ca_requests(columns, alignment.strangers)
     timed = requests.time != NONE
@@ -61,9 +76,11 @@ def join(
     strays += [requests.rows[k : k + 1] for k in lost.tolist() if is_fault(columns, int(requests.rows[k]))]
     requests = requests.chosen(np.delete(np.arange(len(requests)), own))
     if alignment.iis_known or not (alignment.sources & {"capf", "nginx"}):
-        joined = join_ca(columns, requests, stories, covered, bool(len(trace.rows)) or paired)
-        given.append(Given.of(joined.owner, requests.rows, joined.likely))
-        strays += [requests.rows[places] for places in joined.strays]
+        others = bool(len(trace.rows) or len(ces.what))
+        covered = [*covered, *_coverage_of_ces(columns, ces)]
+        of_ca, more = _join_ca(columns, requests, ces, owners, stories, covered, others=others)
+        given.append(of_ca)
+        strays += more
     elif len(requests):
         strays.append(requests.rows)
     first = put_in_order(columns, stories, given).tolist()
@@ -129,61 +146,185 @@ def _coverage(columns: Columns, trace: Trace) -> list[tuple[int, int]]:
     return [(first - SLACK_MS, last + SLACK_MS)]
 
 
+def _coverage_of_ces(columns: Columns, ces: CesRequests) -> list[tuple[int, int]]:
+    """Give the span of time in which error.log shows what CES does for enrollments."""
+    moments = columns.moments(ces.pieces.rows[ces.begin[ces.what == WORK]])
+    moments = np.concatenate([moments, ces.low[ces.end[ces.what == WORK]]])
+    moments = moments[moments != NONE]
+    return [(int(moments.min()) - SLACK_MS, int(moments.max()) + SLACK_MS)] if len(moments) else []
+
+
 def _join_ces(
-    exchanges: Exchanges, stories: list[Story], covered: Sequence[tuple[int, int]]
-) -> tuple[Given, list[np.ndarray], bool]:
+    columns: Columns, ces: CesRequests, owners: Owners, stories: list[Story], covered: Sequence[tuple[int, int]]
+) -> tuple[Given, list[np.ndarray]]:
     """Put requests to CES to enrollments; those outside of CAPF's trace make enrollments of their own.
 
-    Gives back what was put to the others, the strays, and whether there is any request.
+    Gives back what was put to enrollments, and what was put to none, a request's rows together.
     """
-    pairs, unpaired = pair_up(exchanges)
-    untimed = np.flatnonzero(exchanges.begin == NONE).tolist()
-    strays = [exchanges.rows_of(number) for number in (*untimed, *unpaired)]
-    clients = np.unique(exchanges.client[exchanges.serious & (exchanges.client >= 0)])
+    pieces = ces.pieces
+    told = len(stories)
+    served = np.isin(ces.what, (ASKED, WORK, TAIL, BROKEN))
+    clients = np.unique(ces.client[np.isin(ces.what, (WORK, TAIL)) & (ces.client >= 0)])
     if len(clients):
         # Who was asked for credentials and is never served is a stranger at CES's port.
-        served = exchanges.serious[pairs.last] | np.isin(exchanges.client[pairs.last], clients)
-        pairs = pairs.chosen(served)
-    owners, likely = find_owners(exchanges, pairs, stories)
-    owner = np.full(len(exchanges.begin), -1, dtype=np.int32)
-    unsure = np.zeros(len(owner), dtype=bool)
-    for ends in (pairs.first, pairs.last):
-        owner[ends], unsure[ends] = owners, likely
-    nobodys = np.flatnonzero(owners < 0)
-    firsts, lasts = pairs.first[nobodys], pairs.last[nobodys]
-    known = inside(exchanges.begin[firsts], covered)
-    told = np.flatnonzero(~known | exchanges.serious[lasts])
-    rows, bounds = exchanges.rows, exchanges.bounds
-    spans = (bounds[firsts], bounds[firsts + 1], bounds[lasts], bounds[lasts + 1])
-    for first, last, stray, lo, hi, low, high in zip(
-        *(column[told].tolist() for column in (firsts, lasts, known, *spans)), strict=True
-    ):
-        mine = rows[lo:hi] if first == last else np.concatenate([rows[lo:hi], rows[low:high]])
-        if stray:
+        served &= (ces.what != ASKED) | np.isin(ces.client, clients) | (ces.client < 0)
+    # Who was alone at the time is the one.
+    since, until = _moments_of(columns, ces)
+    met = _Met.of(stories, since, until)
+    free = served & (met.alone >= 0) & ((owners.owner < 0) | (owners.sure < met.sure))
+    owners.owner[free], owners.sure[free] = met.alone[free], met.sure[free]
+    unknown = served & ((owners.owner < 0) | (owners.sure < LIKELY))
+    owners.owner[unknown | ~served] = -1
+    # A request's pieces together: what it was asked first, the work, its answer.
+    group = np.arange(len(ces.what))
+    linked = (owners.work_of >= 0) & (owners.linked > LINKED)
+    group[linked] = owners.work_of[linked]
+    by_group = np.argsort(pieces.piece, kind="stable")
+    rows = pieces.rows[by_group]
+    bounds = np.searchsorted(pieces.piece[by_group], np.arange(len(ces.what) + 1))
+    strays: list[np.ndarray] = []
+    left = np.flatnonzero(unknown)
+    heaps: dict[int, list[int]] = {}
+    for piece in left.tolist():
+        heaps.setdefault(int(group[piece]), []).append(piece)
+    for members in heaps.values():
+        mine = np.sort(np.concatenate([rows[bounds[n] : bounds[n + 1]] for n in members]))
+        known = since[members][since[members] != NONE]
+        first = int(known.min()) if len(known) else NONE
+        # What may be of an enrollment that is known is none of its own.
+        if first == NONE or met.any[members].any() or inside(np.array([first]), covered)[0]:
             strays.append(mine)
-        else:
-            stories.append(_from_ces(exchanges, first, last, mine))
-    sizes = np.diff(exchanges.bounds)
-    given = Given.of(np.repeat(owner, sizes), exchanges.rows, np.repeat(unsure, sizes))
-    return given, strays, bool(len(pairs.first))
+        elif any(ces.what[n] != BROKEN for n in members):
+            stories.append(_from_ces(ces, members, mine, first, _last(first, until[members])))
+            owners.owner[members] = len(stories) - 1
+            owners.sure[members] = 1.0
+    # (Those that make enrollments bear their rows already.)
+    owner = owners.owner[pieces.piece]
+    own = (owner >= 0) & (owner < told)
+    sure = owners.sure[pieces.piece] * row_sureness(pieces)
+    alone = own & (met.alone[pieces.piece] == owner)
+    sure = np.where(alone, np.maximum(sure, met.sure[pieces.piece]), sure)
+    good = own & (sure >= LIKELY)
+    strays += [pieces.rows[k : k + 1] for k in np.flatnonzero(own & ~good).tolist()]
+    return Given.of(np.where(good, owner, -1).astype(np.int32), pieces.rows, sure < CERTAIN), strays
 
 
-def _from_ces(exchanges: Exchanges, first: int, last: int, rows: np.ndarray) -> Story:
-    """Make an enrollment without a device of what CES alone shows."""
-    told = exchanges.error[last]
-    status = None if exchanges.status[last] == NONE else int(exchanges.status[last])
+def _moments_of(columns: Columns, ces: CesRequests) -> tuple[np.ndarray, np.ndarray]:
+    """Give the first and the last time that the rows of each piece bear, in ms; NONE where none bears one."""
+    moments = columns.moments(ces.pieces.rows)
+    known = np.flatnonzero(moments != NONE)
+    first = np.full(len(ces.what), np.iinfo(np.int64).max)
+    last = np.full(len(ces.what), NONE)
+    np.minimum.at(first, ces.pieces.piece[known], moments[known])
+    np.maximum.at(last, ces.pieces.piece[known], moments[known])
+    last = np.where(last == NONE, NONE, last + 999)
+    # Without a time of its own it lies between its neighbours'.
+    bare = np.flatnonzero(last == NONE)
+    if len(bare):
+        first[bare], last[bare] = ces.low[ces.begin[bare]], ces.high[ces.end[bare]]
+    return first, last
+
+
+def _last(first: int, until: np.ndarray) -> int:
+    """Give the last of some times, of those that are known."""
+    known = until[(until != NONE) & (until < _UNKNOWN)]
+    return int(known.max()) if len(known) else first + 999
+
+
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """Which enrollments were under way, or just over, in spans of time."""
+
+    any: np.ndarray
+    """Whether any was."""
+    alone: np.ndarray
+    """The one that was, and within whose time the span lies; -1: none, or several."""
+    sure: np.ndarray
+    """How sure it is that what happened then is that one's: less, once CAPF had given it up."""
+
+    @staticmethod
+    def of(stories: Sequence[Story], low: np.ndarray, high: np.ndarray) -> _Met:
+        alone, sure = np.full(len(low), -1, dtype=np.int64), np.zeros(len(low))
+        some = np.zeros(len(low), dtype=bool)
+        known = np.flatnonzero((low != NONE) & (high != NONE) & (low <= high))
+        if not len(known) or not stories:
+            return _Met(some, alone, sure)
+        low, high = low[known], high[known]
+        begin = np.array([story.begin for story in stories], dtype=np.int64)
+        end = np.array([max(story.end, story.begin) for story in stories], dtype=np.int64)
+        until = np.array([max(story.until, story.begin) for story in stories], dtype=np.int64)
+        count, which = counted(begin, until, low, high)
+        some[known] = count > 0
+        one = np.flatnonzero(count == 1)
+        one = one[(low[one] >= begin[which[one]] - 2 * SLACK_MS) & (high[one] <= until[which[one]] + SLACK_MS)]
+        found = which[one]
+        alone[known[one]] = found
+        gave_up = np.array([story.gave_up for story in stories], dtype=bool)
+        late = gave_up[found] & (low[one] > end[found])
+        sure[known[one]] = np.where(late, (CERTAIN + LIKELY) / 2, 1.0)
+        return _Met(some, alone, sure)
+
+
+def _from_ces(ces: CesRequests, members: Sequence[int], rows: np.ndarray, begin: int, end: int) -> Story:
+    """Make an enrollment without a device of what CES alone shows; ``members``: its pieces."""
+    work = [n for n in members if ces.what[n] == WORK]
+    tails = [n for n in members if ces.what[n] == TAIL]
+    told = next((ces.error[n] for n in tails if ces.error[n] is not None), None)
+    status = next((int(ces.status[n]) for n in tails if ces.status[n] != NONE), None)
     error, value = TOLD_BY_STATUS.get(status or 0, (None, None))
     outcome: Outcome = "incomplete"
-    if exchanges.serious[last]:
+    if work or tails:
         if status in (200, UNSET_STATUS) and told is None:
             outcome = "issued"
-        elif status is not None or told is not None or exchanges.curl_failed[last]:
+        elif status is not None or told is not None or any(ces.work[n] == -1 for n in work):
             outcome = "failed"
     if outcome == "failed" and told == "EST_ERR_HTTP_WRITE":
         # CAPF had gone away before this answer: it was not told of it.
         error, value = None, None
     if outcome == "incomplete":
         error, value = None, None
-    begin = min(int(exchanges.begin[number]) for number in (first, last))
-    end = max(int(at[number]) for number in (first, last) for at in (exchanges.begin, exchanges.end))
     return Story(None, begin, end, None, outcome, error, value, begin, end, rows)
+
+
+def _join_ca(
+    columns: Columns,
+    requests: Requests,
+    ces: CesRequests,
+    owners: Owners,
+    stories: list[Story],
+    covered: Sequence[tuple[int, int]],
+    *,
+    others: bool,
+) -> tuple[Given, list[np.ndarray]]:
+    """Put CES's requests to the CA to enrollments; some that fit none make enrollments of their own.
+
+    ``others``: CAPF or CES tell of enrollments, too.
+    """
+    found = find_ca_owners(columns, requests, ces, owners.owner, owners.sure, stories)
+    met = _Met.of(stories, requests.earliest, requests.latest)
+    free = (met.alone >= 0) & (found.sure < met.sure)
+    free &= (found.owner < 0) | (found.owner == met.alone) | (found.sure < LIKELY)
+    found.owner[free], found.sure[free] = met.alone[free], met.sure[free]
+    # What the CA answered after CAPF had given up is not as sure.
+    gave_up = np.array([story.gave_up for story in stories] or [False], dtype=bool)
+    ended = np.array([story.end for story in stories] or [0], dtype=np.int64)
+    late = (found.owner >= 0) & gave_up[found.owner] & (requests.earliest > ended[found.owner])
+    found.sure[late] = np.minimum(found.sure[late], (CERTAIN + LIKELY) / 2)
+    good = (found.owner >= 0) & (found.sure >= LIKELY)
+    strays: list[np.ndarray] = []
+    left = np.flatnonzero(~good)
+    left = left[np.argsort(found.chain[left], kind="stable")]
+    cuts = np.flatnonzero(np.diff(found.chain[left], prepend=-1))
+    if len(left):
+        # It is of an enrollment of its own if it opens the form, or goes beyond it, when none is known to be under way.
+        asks = np.logical_or.reduceat(np.isin(requests.step[left], BEYOND_LOGIN), cuts)
+        asks &= ~np.logical_or.reduceat(met.any[left], cuts) & ~good[found.chain[left[cuts]]]
+        asks &= ~(inside(requests.time[left[cuts]], covered) & others)
+        for own, begin, end in zip(asks.tolist(), cuts.tolist(), [*cuts[1:].tolist(), len(left)], strict=True):
+            chain = np.sort(left[begin:end])
+            if own:
+                stories.append(story_of_ca(requests, chain))
+            else:
+                strays.append(requests.rows[chain])
+    owner = np.where(good, found.owner, -1).astype(np.int32)
+    return Given.of(owner, requests.rows, found.sure < CERTAIN), strays

@@ -36,20 +36,6 @@ def pieces(
         yield lo, hi, near
 
 
-def before(found: np.ndarray, items: np.ndarray, spans: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Tell of each pair of an item and a span that was found the number of the span's item before it; -1: none.
-
-    ``found`` has a row for each of the ``items``, whose numbers rise, and a column for each of the ``spans``; ``last``
-    keeps each span's last item from piece to piece.
-    """
-    held = np.empty((len(items) + 1, len(spans)), dtype=np.int32)
-    held[0] = last[spans]
-    held[1:] = np.where(found, items[:, None], -1)
-    np.maximum.accumulate(held, axis=0, out=held)
-    last[spans] = held[-1]
-    return np.where(found, held[:-1], -1)
-
-
 def counted(begin: np.ndarray, end: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Count the spans, from ``begin`` to ``end``, with which each item, from ``low`` to ``high``, shares a moment.
 

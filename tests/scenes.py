@@ -263,6 +263,17 @@ CURLS = (
     (0.90, "navigate_to_certsrv_page", "/certnew.cer?ReqID=10&ENC=b64"),
 )
 
+#: So many of them are behind CES when it has the form.
+FORM = 2
+
+
+def lasts(taken: float, curls: int) -> float:
+    """Tell how long CES is at a request: it answers as soon as a call of the CA leaves nothing more to do."""
+    if not curls:
+        return taken
+    done = taken * CURLS[curls - 1][0]
+    return done + 0.003 if curls < len(CURLS) else min(taken, done + 0.008)
+
 
 def serves(
     when: datetime,
@@ -281,15 +292,28 @@ def serves(
     lines = connects(when, of, client)
     base = "https://lab-dc.michamen.com:443/certsrv"
     context = f"while SSL EST handshaking, client: {client}, server: 0.0.0.0:8084"
+    who = f"{worker}#0: *{connection}"
+    trusts = f"[warn] {who} ossl_init_cert_store: Adding cert to store (/DC=com/DC=michamen/CN=LAB-DC-RTP) {context}"
+    if curls:
+        lines.append(noted(when + seconds(0.001), trusts, of))
     for share, function, page in CURLS[:curls]:
         done = f"Secure connection to MS CertServ completed successfully using the following URL {base}{page}"
-        head = f"[info] {worker}#0: *{connection}"
-        lines.append(noted(when + seconds(taken * share), f"{head} {function}: {done} {context}", of))
-    end = when + seconds(taken)
+        told = when + seconds(taken * share)
+        lines.append(noted(told, f"[info] {who} {function}: {done} {context}", of))
+        if page == "/certrqxt.asp" and curls > FORM:
+            # Whether the client may ask for it is clear; now libEST looks at what it asks for.
+            told += seconds(0.001)
+            lines.append(est(told, "[INFO][est_handle_simple_enroll:1136]--> id-kp-cmcRA present: 0", of))
+            lines.append(noted(told, trusts, of))
+    end = when + seconds(lasts(taken, curls))
     if rc is not None:
         lines.append(est(end, f"[WARNING][est_http_request:1435]--> Enrollment failed with rc={rc}", of))
         lines.append(est(end, f"[ERROR][est_mg_handler:1234]--> EST error response code: {rc}", of))
-    return [*lines, *accessed(end, status, of, when, zone, client)]
+    lines += accessed(end, status, of, when, zone, client)
+    return [
+        *lines,
+        est(end + seconds(0.002), "[WARNING][est_server_handle_request:1716]--> SSL_shutdown failed", of),
+    ]
 
 
 def exchange(when: datetime, of: str | None, *, zone: timedelta = EASTERN, client: str = NODE, **more: object) -> Lines:
@@ -371,10 +395,19 @@ REQUESTS = (
 
 
 def asked(
-    when: datetime, request: str, ending: str, of: str | None, *, zone: timedelta, ahead: float, who: str, user: str
+    when: datetime,
+    request: str,
+    ending: str,
+    of: str | None,
+    *,
+    zone: timedelta,
+    ahead: float,
+    who: str,
+    user: str,
+    taken: int = 15,
 ) -> Line:
     stamp = when - zone + seconds(ahead)
-    return Line(when, f"{stamp:%Y-%m-%d %H:%M:%S} 14.48.31.152 {request} 443 {user} {who} - {ending} 15", of)
+    return Line(when, f"{stamp:%Y-%m-%d %H:%M:%S} 14.48.31.152 {request} 443 {user} {who} - {ending} {taken}", of)
 
 
 def ca_answers(
@@ -387,21 +420,31 @@ def ca_answers(
     ahead: float = 0.0,
     client: str = NODE,
     agent: str = CES_AGENT,
+    timed: bool = False,
 ) -> Lines:
-    """What IIS logs of CES's work for a certificate; ``ahead``: how far its clock is before the node's, in seconds."""
-    return [
-        asked(
-            when + seconds(taken * share),
-            f"{method} /certsrv{page} {query}",
-            ending,
-            of,
-            zone=zone,
-            ahead=ahead,
-            who=f"{client} {agent}",
-            user=user,
+    """What IIS logs of CES's work for a certificate; ``ahead``: how far its clock is before the node's, in seconds.
+
+    ``timed``: each request is made as soon as the one before is answered, time-taken says so, and CES tells of an
+    answer within some ms; else they are there for their seconds alone.
+    """
+    lines, before = [], 0.0
+    for share, method, page, query, user, ending in REQUESTS[:steps]:
+        done = max(taken * share, taken * (share + 0.01) - 0.004) if timed else taken * share
+        lines.append(
+            asked(
+                when + seconds(done),
+                f"{method} /certsrv{page} {query}",
+                ending,
+                of,
+                zone=zone,
+                ahead=ahead,
+                who=f"{client} {agent}",
+                user=user,
+                taken=int(max(done - before - 0.002, 0) * 1000) if timed else 15,
+            )
         )
-        for share, method, page, query, user, ending in REQUESTS[:steps]
-    ]
+        before = done
+    return lines
 
 
 def chain_fetched(when: datetime, *, zone: timedelta = EASTERN, ahead: float = 0.0) -> Lines:

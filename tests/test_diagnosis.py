@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from capflog import enrollments
 from capflog.analysis import analyze_members
 from capflog.diagnosis import EVIDENCE_KEPT, Diagnosis, diagnose
 from capflog.model import Clock, ClockStep, Quality
@@ -243,7 +244,7 @@ def test_a_rule_speaks_once_on_one_and_the_same_failure() -> None:
 
 
 def refused_by_template(*, beside: bool) -> Report:
-    """A phone that is refused; ``beside``: another enrolls in the same second, so the answer must tell them apart."""
+    """A phone that is refused; ``beside``: another enrolls in the same second, and the answer tells them apart."""
     begun, next_one = at("12:37:54.100"), at("12:37:54.400")
     lines = exchange(begun, PHONE, status=401, rc=NOT_ALLOWED, curls=2, taken=0.1)
     trace = [tries(PHONE, begun, NOT_ALLOWED, taken=0.6)]
@@ -259,7 +260,12 @@ def test_lines_that_are_the_phone_s_for_sure_make_it_certain() -> None:
     assert the("template-misconfigured", report).confidence == "certain"
 
 
-def test_lines_that_are_likely_the_phone_s_make_it_likely() -> None:
+def test_lines_that_are_likely_the_phone_s_make_it_likely(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = refused_by_template(beside=True)
+    assert causes(report) == {(PHONE, "17:37"): ["template-misconfigured"], (OTHER, "17:37"): []}
+    assert the("template-misconfigured", report).confidence == "certain"
+    # Were nothing sure enough:
+    monkeypatch.setattr(enrollments, "CERTAIN", 2.0)
     report = refused_by_template(beside=True)
     assert causes(report) == {(PHONE, "17:37"): ["template-misconfigured"], (OTHER, "17:37"): []}
     assert the("template-misconfigured", report).confidence == "likely"

@@ -137,10 +137,12 @@ def test_lines_that_tell_of_a_failure_are_marked() -> None:
     assert {row.mark for row in timeline.perhaps if "EST_ERR_NONE" in row.text} == {""}
 
 
-@pytest.mark.parametrize("seed", [2, 9])
-def test_what_the_store_keeps_is_the_same(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However small its blocks are."""
-    analysis = analyzed(*site(seed).members)
+@pytest.mark.parametrize(("seed", "lost"), [(2, 0.0), (9, 0.1)])
+def test_what_the_store_keeps_is_the_same(
+    seed: int, lost: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However small its blocks are; a crowd of which many lines are lost leaves as many open."""
+    analysis = analyzed(*site(seed, lost=lost).members)
     for name, size in (("_LINES_AT_ONCE", 50), ("_ROWS_AT_ONCE", 300), ("_STRAYS_AT_ONCE", 20)):
         monkeypatch.setattr(timelines_module, name, size)
     full, bare = list(timelines(analysis, every=True)), list(timelines(analysis))
