@@ -44,6 +44,9 @@ _TOLD_MS = 40
 #: CES gives up a call of the CA after ten seconds (Cisco 214396: "timed out after 10001 milliseconds"). (ms)
 _CURL_WAITS = 10_000
 
+#: Of so many of their certificates a cluster's own CES tells at least, and of so many of another's at the most.
+_OURS, _THEIRS = 0.5, 0.1
+
 #: So many certificates with the same id on either side tell how far IIS's times are off.
 _ANCHORS = 3
 
@@ -63,6 +66,8 @@ class CaOwners:
     owner: np.ndarray
     sure: np.ndarray
     chain: np.ndarray
+    foreign: np.ndarray
+    """Whether each is of a CES that none of the logs is of: another cluster's, which asks the same CA."""
 
 
 @dataclass(slots=True)
@@ -176,6 +181,45 @@ def find_ca_owners(
     stories: Sequence[Story],
 ) -> CaOwners:
     """Find the story of each request. ``of_piece``: the story of each piece of error.log, -1: none; its probability."""
+    found, asked, told = _found(columns, requests, ces, of_piece, sure_of_piece, stories)
+    found.foreign = _foreign(asked, told)
+    if not found.foreign.any():
+        return found
+    ours = np.flatnonzero(~found.foreign)
+    again, _, _ = _found(columns, requests.chosen(ours), ces, of_piece, sure_of_piece, stories)
+    found.owner[:], found.sure[:] = -1, 0.0
+    found.owner[ours], found.sure[ours] = again.owner, again.sure
+    found.chain[ours] = ours[again.chain]
+    return found
+
+
+def _foreign(asked: _Asked, told: np.ndarray) -> np.ndarray:
+    """Tell which requests are of clients of whose certificates hardly any is known here, while another's are."""
+    foreign = np.zeros(len(told), dtype=bool)
+    certificates = (asked.step == _CERTIFICATE) & asked.good
+    clients = np.unique(asked.client).tolist()
+    shares = {
+        client: float(told[mine].mean())
+        for client in clients
+        if (mine := certificates & (asked.client == client)).any()
+    }
+    known = [share for share in shares.values() if share >= _OURS]
+    if known:
+        for client, share in shares.items():
+            # (Without a certificate nothing is known of it.)
+            foreign |= (asked.client == client) & (share < _THEIRS)
+    return foreign
+
+
+def _found(
+    columns: Columns,
+    requests: Requests,
+    ces: CesRequests,
+    of_piece: np.ndarray,
+    sure_of_piece: np.ndarray,
+    stories: Sequence[Story],
+) -> tuple[CaOwners, _Asked, np.ndarray]:
+    """Find the story of each request; gives, too, of which certificates CES or CAPF tell."""
     asked = _Asked.of(columns, requests)
     count = len(requests)
     chain = _Chain(count)
@@ -189,7 +233,8 @@ def find_ca_owners(
     _follow(asked, chain, ended)
     owner, sure = chain.settle(told, told_sure, by_answer, by_answer_sure)
     _by_time(asked, chain, stories, owner, sure)
-    return CaOwners(owner, sure, chain.number)
+    foreign = np.zeros(count, dtype=bool)
+    return CaOwners(owner, sure, chain.number, foreign), asked, best != NONE
 
 
 class _Chain:

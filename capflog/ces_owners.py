@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from capflog.story import Story
 
 
+#: How much less sure all is where libEST does not log what it answers.
+_UNLOGGED = 0.9
+
+
 @dataclass(slots=True)
 class Owners:
     """Of each piece the number of its enrollment (-1: none), and the probability of it.
@@ -108,6 +112,9 @@ def find_owners(columns: Columns, requests: CesRequests, stories: Sequence[Story
     there = np.flatnonzero(of_first >= 0)
     owners.owner[broken[there]] = of_first[there]
     owners.sure[broken[there]] = (at_places(asked_sure, later, 0.0) * after_sure[len(work) :])[there]
+    if not requests.logged:
+        # Without access records one line that is lost makes all behind it look like the next phone's.
+        owners.sure *= _UNLOGGED
     known = owners.owner >= 0
     owners.owner[known] = calls.number[owners.owner[known]]
     return owners

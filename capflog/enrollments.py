@@ -302,7 +302,7 @@ def _join_ca(
     """
     found = find_ca_owners(columns, requests, ces, owners.owner, owners.sure, stories)
     met = _Met.of(stories, requests.earliest, requests.latest)
-    free = (met.alone >= 0) & (found.sure < met.sure)
+    free = (met.alone >= 0) & (found.sure < met.sure) & ~found.foreign
     free &= (found.owner < 0) | (found.owner == met.alone) | (found.sure < LIKELY)
     found.owner[free], found.sure[free] = met.alone[free], met.sure[free]
     # What the CA answered after CAPF had given up is not as sure.
@@ -312,7 +312,8 @@ def _join_ca(
     found.sure[late] = np.minimum(found.sure[late], (CERTAIN + LIKELY) / 2)
     good = (found.owner >= 0) & (found.sure >= LIKELY)
     strays: list[np.ndarray] = []
-    left = np.flatnonzero(~good)
+    # (What another cluster's CES asks is nobody's, and of no interest here.)
+    left = np.flatnonzero(~good & ~found.foreign)
     left = left[np.argsort(found.chain[left], kind="stable")]
     cuts = np.flatnonzero(np.diff(found.chain[left], prepend=-1))
     if len(left):
