@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capflog.ces_requests import in_turn
+from capflog.ces_requests import WORK, in_turn
 from capflog.one_order import Partners, Side, Weights, partners
 from capflog.rows import NONE
 from capflog.steps import FAULT, SEC_E_NO_CREDENTIALS, STEP_NAMES
@@ -46,6 +46,9 @@ _CURL_WAITS = 10_000
 
 #: Of so many of their certificates a cluster's own CES tells at least, and of so many of another's at the most.
 _OURS, _THEIRS = 0.5, 0.1
+
+#: Where others tell who CES is, so many certificates that are known here make a client one of ours.
+_MANY = 5
 
 #: So many certificates with the same id on either side tell how far IIS's times are off.
 _ANCHORS = 3
@@ -182,7 +185,7 @@ def find_ca_owners(
 ) -> CaOwners:
     """Find the story of each request. ``of_piece``: the story of each piece of error.log, -1: none; its probability."""
     found, asked, told = _found(columns, requests, ces, of_piece, sure_of_piece, stories)
-    found.foreign = _foreign(asked, told)
+    found.foreign = _foreign(asked, told, np.unique(ces.client[ces.what == WORK]))
     if not found.foreign.any():
         return found
     ours = np.flatnonzero(~found.foreign)
@@ -193,18 +196,31 @@ def find_ca_owners(
     return found
 
 
-def _foreign(asked: _Asked, told: np.ndarray) -> np.ndarray:
-    """Tell which requests are of clients of whose certificates hardly any is known here, while another's are."""
+def _foreign(asked: _Asked, told: np.ndarray, peers: np.ndarray) -> np.ndarray:
+    """Tell which requests are of another cluster's CES.
+
+    CES and CAPF run on one node, so that a client of the CA that is a peer of CES, too, is this one; what comes from
+    elsewhere is taken for ours only if many of its certificates are known here. Without peers those are foreign of
+    whose certificates hardly any is known, while another's are.
+
+    ``told``: whether CES or CAPF tells of the request. ``peers``: the clients of CES, as codes.
+    """
     foreign = np.zeros(len(told), dtype=bool)
     certificates = (asked.step == _CERTIFICATE) & asked.good
     clients = np.unique(asked.client).tolist()
+    here = np.isin(clients, peers[peers >= 0])
     shares = {
         client: float(told[mine].mean())
         for client in clients
         if (mine := certificates & (asked.client == client)).any()
     }
-    known = [share for share in shares.values() if share >= _OURS]
-    if known:
+    if here.any():
+        for client in [client for client, own in zip(clients, here.tolist(), strict=True) if not own]:
+            mine = asked.client == client
+            if shares.get(client, 0.0) < _OURS or int((told & certificates & mine).sum()) < _MANY:
+                foreign |= mine
+        return foreign
+    if any(share >= _OURS for share in shares.values()):
         for client, share in shares.items():
             # (Without a certificate nothing is known of it.)
             foreign |= (asked.client == client) & (share < _THEIRS)

@@ -91,7 +91,7 @@ def find_answers(requests: CesRequests, tails: np.ndarray, calls: Calls) -> tupl
     came = requests.received[tails]
     answered = calls.answered[right]
     # Of two answers within some ms nothing tells which was first.
-    close = 0.4 * np.exp(-np.minimum(np.diff(answered, append=NEVER), 1000) / 0.5)
+    close = 0.4 * np.exp(-np.minimum(np.append(np.diff(answered), 1000)[: len(answered)], 1000) / 0.5)
     found = partners(
         Side(
             requests.low[at],
@@ -174,7 +174,7 @@ def find_calls(
     first = np.searchsorted(np.minimum(requests.high, FAR), calls.called) - 1
     last = np.searchsorted(requests.low, calls.called, side="right") - 1
     prompt = load.some_idle(first, last)
-    gap = np.diff(calls.called, append=NEVER)
+    gap = np.append(np.diff(calls.called), FAR)[: len(calls.called)]
     close = 0.4 * np.exp(-np.minimum(gap, 1000) / 4.0)
     soon = np.where(prompt, np.minimum(calls.called + 15, answered), answered)
     right = Side(calls.called, soon, None, right.tag, None, close)

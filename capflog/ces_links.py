@@ -198,13 +198,14 @@ def _one_after_the_other(requests: CesRequests, work: np.ndarray, tails: np.ndar
     order = np.argsort(requests.begin[work], kind="stable")
     at = np.searchsorted(requests.begin[work][order], requests.begin[tails]) - 1
     member = requests.file
+    free = np.ones(len(work), dtype=bool)
     for n in np.argsort(requests.begin[tails], kind="stable").tolist():
         if at[n] < 0:
             continue
         found = int(order[at[n]])
         alike = member[work[found]] == member[tails[n]]
-        if alike and not (partner == found).any():
-            partner[n], sure[n] = found, 0.999
+        if alike and free[found]:
+            partner[n], sure[n], free[found] = found, 0.999, False
     return partner, sure
 
 

@@ -152,7 +152,8 @@ def _of_this_node(here: Here, asked: Asked, zone_known: bool) -> Asked:
         own = asked.chosen(asked.client == client)
         spells, _ = spells_of(here, own, zone_known)
         found.append((sum(spell.matched for spell in spells), own, spells))
-    best = max(found, key=lambda one: one[0])
+    # CAPF asks CES from the node that both are on: who asks CES asks the CA, too, wherever no NAT lies between.
+    best = max(found, key=lambda one: (one[0] > 0 and int(one[1].client[0]) in here.peers, one[0]))
     if not best[0]:
         return asked
     # A node may have several addresses: who shows the same offset is it, too.

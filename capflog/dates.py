@@ -9,7 +9,7 @@ course of the trace, days went by in silence.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -400,7 +400,7 @@ class Dating:
                 continue
             base = midnight(int(first[0]))
             none = np.zeros(0, dtype=np.int64)
-            here = Here(self.calls.windows + base, self.calls.issued, none, none, none)
+            here = Here(self.calls.windows + base, self.calls.issued, none, none, none, none)
             search = searched(here, asked, only_calls=True)
             low, high, matched = found_offset(search, None, None, max(search.most, 1))
             if not matched:
@@ -454,7 +454,7 @@ class Dating:
             numbers, often = np.unique(group, return_counts=True)
             for number in numbers[np.argsort(-often, kind="stable")][:8].tolist():
                 own = group == number
-                part = Here(here.calls[own], here.issued[own], here.told, here.step, here.received)
+                part = replace(here, calls=here.calls[own], issued=here.issued[own])
                 search = searched(part, asked, only_calls=True)
                 if search.pairs and int(own.sum()) >= 3:
                     found = found_offset(search, None, None, max(search.most, 3))

@@ -172,6 +172,9 @@ def _join_ces(
     since, until = _moments_of(columns, ces)
     met = _Met.of(stories, since, until)
     free = served & (met.alone >= 0) & ((owners.owner < 0) | (owners.sure < met.sure))
+    whole = np.flatnonzero(free | (owners.owner >= 0) & (owners.owner == met.alone))
+    whole = whole[np.isin(ces.what[whole], (ASKED, WORK, TAIL))]
+    free[_spare(whole, met.alone, ces.what, whole, owners.owner)] = False
     owners.owner[free], owners.sure[free] = met.alone[free], met.sure[free]
     unknown = served & ((owners.owner < 0) | (owners.sure < LIKELY))
     owners.owner[unknown | ~served] = -1
@@ -180,7 +183,8 @@ def _join_ces(
     linked = (owners.work_of >= 0) & (owners.linked > LINKED)
     group[linked] = owners.work_of[linked]
     by_group = np.argsort(pieces.piece, kind="stable")
-    rows = pieces.rows[by_group]
+    rows, each = pieces.rows[by_group], row_sureness(pieces)
+    each_by_group = each[by_group]
     bounds = np.searchsorted(pieces.piece[by_group], np.arange(len(ces.what) + 1))
     strays: list[np.ndarray] = []
     left = np.flatnonzero(unknown)
@@ -188,25 +192,54 @@ def _join_ces(
     for piece in left.tolist():
         heaps.setdefault(int(group[piece]), []).append(piece)
     for members in heaps.values():
-        mine = np.sort(np.concatenate([rows[bounds[n] : bounds[n + 1]] for n in members]))
+        at = np.concatenate([np.arange(bounds[n], bounds[n + 1]) for n in members])
+        at = at[np.argsort(rows[at])]
+        mine = rows[at]
         known = since[members][since[members] != NONE]
         first = int(known.min()) if len(known) else NONE
         # What may be of an enrollment that is known is none of its own.
         if first == NONE or met.any[members].any() or inside(np.array([first]), covered)[0]:
             strays.append(mine)
         elif any(ces.what[n] != BROKEN for n in members):
-            stories.append(_from_ces(ces, members, mine, first, _last(first, until[members])))
+            kept, likely = each_by_group[at] >= LIKELY, each_by_group[at] < CERTAIN
+            strays += [mine[k : k + 1] for k in np.flatnonzero(~kept).tolist()]
+            story = _from_ces(ces, members, mine[kept], first, _last(first, until[members]))
+            story.likely = frozenset(mine[kept & likely].tolist())
+            stories.append(story)
             owners.owner[members] = len(stories) - 1
             owners.sure[members] = 1.0
     # (Those that make enrollments bear their rows already.)
     owner = owners.owner[pieces.piece]
     own = (owner >= 0) & (owner < told)
-    sure = owners.sure[pieces.piece] * row_sureness(pieces)
+    sure = owners.sure[pieces.piece] * each
     alone = own & (met.alone[pieces.piece] == owner)
     sure = np.where(alone, np.maximum(sure, met.sure[pieces.piece]), sure)
     good = own & (sure >= LIKELY)
     strays += [pieces.rows[k : k + 1] for k in np.flatnonzero(own & ~good).tolist()]
     return Given.of(np.where(good, owner, -1).astype(np.int32), pieces.rows, sure < CERTAIN), strays
+
+
+def _spare(items: np.ndarray, story: np.ndarray, step: np.ndarray, chain: np.ndarray, owner: np.ndarray) -> np.ndarray:
+    """Give those of ``items`` that one enrollment, alone at the time, would have twice: each step it takes only once.
+
+    ``story``, ``step`` and ``owner`` are of all items, ``chain`` of these: what hangs together is one. What the order
+    of steps gave to the enrollment stays; of several that it might have had instead, each is spare.
+    """
+    if not len(items):
+        return items
+    mine = owner[items] == story[items]
+    # (Of each enrollment and step the chains, those that it has been given first.)
+    order = np.lexsort((chain, ~mine, step[items], story[items]))
+    key = np.stack([story[items][order], step[items][order]])
+    new = np.append(True, (np.diff(key) != 0).any(axis=0))
+    group = np.cumsum(new) - 1
+    first = np.flatnonzero(new)
+    other = chain[order] != chain[order][first][group]
+    several = np.zeros(len(first), dtype=bool)
+    several[group[other]] = True
+    given = mine[order][first][group]
+    spare: np.ndarray = items[order][several[group] & ~mine[order] & (~given | other)]
+    return spare
 
 
 def _moments_of(columns: Columns, ces: CesRequests) -> tuple[np.ndarray, np.ndarray]:
@@ -304,6 +337,11 @@ def _join_ca(
     met = _Met.of(stories, requests.earliest, requests.latest)
     free = (met.alone >= 0) & (found.sure < met.sure) & ~found.foreign
     free &= (found.owner < 0) | (found.owner == met.alone) | (found.sure < LIKELY)
+    acts = np.flatnonzero(
+        (free | (found.owner >= 0) & (found.owner == met.alone)) & np.isin(requests.step, BEYOND_LOGIN)
+    )
+    spare = _spare(acts, met.alone, requests.step, found.chain[acts], found.owner)
+    free &= ~np.isin(found.chain, found.chain[spare])
     found.owner[free], found.sure[free] = met.alone[free], met.sure[free]
     # What the CA answered after CAPF had given up is not as sure.
     gave_up = np.array([story.gave_up for story in stories] or [False], dtype=bool)

@@ -11,7 +11,7 @@ import numpy as np
 
 from capflog.asked import steps_of
 from capflog.attempts import Trace
-from capflog.clock_log import Calls, Log, ms_of
+from capflog.clock_log import Calls, Log, each_once, ms_of
 from capflog.clock_log import told as tellable
 from capflog.collected import node_of
 from capflog.dates import Dating, Days
@@ -214,7 +214,11 @@ class Node:
         rows, told = self.told_utc("curl.ok")
         access, received, _ = self.log.accesses
         enrolling = self.log.holding("url", access, lambda url: "enroll" in url)
-        return Here(every[turn], issued[turn], told, steps_of(self.log, rows), np.sort(received[enrolling]))
+        asked = access[enrolling] if enrolling.any() else self.log.of("nginx", "est.peer")
+        peers = each_once(self.log.table.codes("client", asked)[0].astype(np.int64))
+        peers = peers[peers >= 0]
+        steps = steps_of(self.log, rows)
+        return Here(every[turn], issued[turn], told, steps, np.sort(received[enrolling]), peers)
 
 
 def nodes_of(table: Table, trace: Trace, calls: Calls, told: Told) -> list[Node]:

@@ -68,6 +68,7 @@ class Here:
 
     ``calls``: (n, 2), CAPF's calls of EST and their answers; ``issued``: those answered with a certificate. ``told``:
     seconds in which CES told that a page came, and ``step`` which. ``received``: seconds in which CES was asked.
+    ``peers``: codes of the clients that asked CES: CAPF, on the node that CES is on, too.
     """
 
     calls: np.ndarray
@@ -75,6 +76,7 @@ class Here:
     told: np.ndarray
     step: np.ndarray
     received: np.ndarray
+    peers: np.ndarray
 
     def between(self, begin: int, end: int) -> Here:
         """Give what lies from ``begin`` to before ``end``."""
@@ -84,7 +86,12 @@ class Here:
 
         calls, told = some(self.calls[:, 0]), some(self.told)
         return Here(
-            self.calls[calls], self.issued[calls], self.told[told], self.step[told], self.received[some(self.received)]
+            self.calls[calls],
+            self.issued[calls],
+            self.told[told],
+            self.step[told],
+            self.received[some(self.received)],
+            self.peers,
         )
 
     @property

@@ -161,6 +161,8 @@ def row_sureness(pieces: Pieces) -> np.ndarray:
     unsure[pieces.piece[heads]] = True
     peers = (pieces.line == LINE.peer) | (pieces.line == LINE.port)
     sure[peers & unsure[pieces.piece]] = _SURE_PEER
+    follows = np.isin(pieces.line, (LINE.uri, LINE.path, LINE.cert)) & unsure[pieces.piece]
+    sure[follows] = np.minimum(sure[follows], _SURE_ELSE)
     return sure
 
 
