@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from capflog.story import Story
 
 
-#: How much less sure all is where libEST does not log what it answers.
-_UNLOGGED = 0.9
+#: How much less sure all is where libEST does not log what it answers: nothing is certain then.
+_UNLOGGED = 0.96
 
 
 @dataclass(slots=True)

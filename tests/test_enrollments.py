@@ -55,6 +55,7 @@ from tests.scenes import (
     utc,
     whole,
 )
+from tests.sites import measure, site
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -804,3 +805,29 @@ def test_an_enrollments_rows_are_kept_small() -> None:
             row for row, r in zip(story.order.tolist(), enrollment.records, strict=True) if r.confidence != "certain"
         }
         assert story.likely == likely
+
+
+@pytest.mark.parametrize("later", [0.01, 0.3, 1.2])
+def test_a_phone_does_not_get_a_second_exchange_of_one_whose_trace_is_lost(later: float) -> None:
+    # (The other one's lines of CAPF are not in the bundle; what is left of it looks as the first one's does.)
+    when = at("14:00:00")
+    members = (
+        held("capf00000001.txt", tries(PHONE, when)),
+        held("error.log", exchange(when, PHONE), exchange(when + seconds(later), OTHER, worker=31075, connection=9)),
+        iis(
+            "u_ex190116.log",
+            ca_answers(when + seconds(0.07), PHONE, timed=True),
+            ca_answers(when + seconds(0.07 + later), OTHER, timed=True),
+        ),
+    )
+    owners = {member.name: member.owners for member in members}
+    (enrolled,) = [each for each in enrollments(*members) if each.device == PHONE]
+    assert {owners[record.member][record.line - 1] for record in enrolled.records} == {PHONE}
+
+
+@pytest.mark.parametrize(("seed", "phones", "rate"), [(9590, 1, 0.02), (9156, 2, 0.02), (9328, 2, 0.2)])
+def test_what_another_clusters_ces_asks_of_the_ca_is_no_phones_of_this_one(seed: int, phones: int, rate: float) -> None:
+    # (Next to no lines of the node's own CES are left in IIS's log.)
+    made = site(seed, phones=phones, rate=rate)
+    assert b" 14.49.31.125 CiscoRA+1.0 " in b"".join(member.content for member in made.members)
+    assert measure(made, analyzed(*made.members)).wrong == []
