@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.ces_requests import WORK, in_turn
+from capflog.found import agreed
 from capflog.one_order import Partners, Side, Weights, partners
 from capflog.rows import NONE
 from capflog.steps import FAULT, SEC_E_NO_CREDENTIALS, STEP_NAMES
@@ -37,6 +38,16 @@ _NEXT_MS, _TLS_MS, _ANSWER_MS, _TICK_MS = 20, 250, 90, 17
 
 #: Records of answers that come at once may stand so many rows out of order.
 _ROWS = 8
+
+#: Within about so much the begin of a request is known by the lines around it; a call of CAPF's is asked for at the CA
+#: later than another one that came so much after it. (ms)
+_ABOUT_MS, _SETUP_MS = 80, 200
+
+#: Of so many certificates the time is known to some ms where the others' is supposed by it.
+_TIMED = 0.5
+
+#: So sure at the most is what the order of the calls says where something else tells, too.
+_BY_TIME = 0.93
 
 #: CES tells of an answer within so much. (ms)
 _TOLD_MS = 40
@@ -69,6 +80,8 @@ class CaOwners:
     owner: np.ndarray
     sure: np.ndarray
     chain: np.ndarray
+    link: np.ndarray
+    """Of each request how sure it is that it follows on the one before it in its chain; 1.0: it is the first."""
     foreign: np.ndarray
     """Whether each is of a CES that none of the logs is of: another cluster's, which asks the same CA."""
 
@@ -126,6 +139,22 @@ class _Asked:
         """Give between which times requests were begun; time-taken goes by a clock that ticks."""
         taken = np.where(self.taken == NONE, 0, self.taken)[which]
         return self.low[which] - taken - _TICK_MS, self.high[which] - taken + _TICK_MS
+
+    def about(self) -> np.ndarray | None:
+        """Give about when each was answered, in ms: between those of which that is known well, by the lines.
+
+        None: it is known well of none.
+        """
+        low, high = self.low, np.minimum(self.high, self.low + 5_000)
+        known = np.flatnonzero(high - low < 200)
+        if not len(known):
+            return None
+        # (What is before the first of these, and behind the last, is spread over the time that there is.)
+        places = np.concatenate([[-1], known, [len(low)]])
+        times = np.concatenate([low[:1], ((low + high) / 2)[known], high[-1:]])
+        about = np.interp(np.arange(len(low)), places, times)
+        clipped: np.ndarray = np.maximum.accumulate(np.clip(about, low, high))
+        return clipped
 
     def shift(self, which: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
         """Where some are known to have been answered at other times than their clock tells, move all around them."""
@@ -192,7 +221,7 @@ def find_ca_owners(
     again, _, _ = _found(columns, requests.chosen(ours), ces, of_piece, sure_of_piece, stories)
     found.owner[:], found.sure[:] = -1, 0.0
     found.owner[ours], found.sure[ours] = again.owner, again.sure
-    found.chain[ours] = ours[again.chain]
+    found.chain[ours], found.link[ours] = ours[again.chain], again.link
     return found
 
 
@@ -248,9 +277,12 @@ def _found(
     ended[best != NONE] = answered[best[best != NONE]]
     _follow(asked, chain, ended)
     owner, sure = chain.settle(told, told_sure, by_answer, by_answer_sure)
-    _by_time(asked, chain, stories, owner, sure)
+    by_time, by_time_sure = _by_time(asked, chain, stories, told)
+    by_time_sure = np.where(owner >= 0, np.minimum(by_time_sure, _BY_TIME), by_time_sure)
+    owner, sure = agreed(owner, sure, by_time, by_time_sure)
     foreign = np.zeros(count, dtype=bool)
-    return CaOwners(owner, sure, chain.number, foreign), asked, best != NONE
+    link = np.where(chain.before >= 0, chain.sure, 1.0)
+    return CaOwners(owner, sure, chain.number, link, foreign), asked, best != NONE
 
 
 class _Chain:
@@ -309,6 +341,12 @@ def _follow(asked: _Asked, chain: _Chain, ended: np.ndarray) -> None:
     certificates = np.flatnonzero(ended != NONE)
     asked.narrow(certificates, ended[certificates] - _ANSWER_MS, ended[certificates] + 5)
     place = np.arange(len(asked.step))
+    fetched = np.count_nonzero(asked.step == _CERTIFICATE)
+    timed = fetched > 0 and len(certificates) >= _TIMED * fetched
+
+    def about() -> np.ndarray | None:
+        return asked.about() if timed else None
+
     for client in np.unique(asked.client).tolist():
         mine = asked.client == client
         # A certificate is fetched right after its post; ids rise in the order of the posts.
@@ -331,11 +369,11 @@ def _follow(asked: _Asked, chain: _Chain, ended: np.ndarray) -> None:
         _before(asked, chain, firsts, seconds, _NEXT_MS, 1e-3, 2.0)
         logins = seconds[asked.good[seconds]]
         forms = np.flatnonzero(mine & (asked.step == _FORM))
-        _before(asked, chain, logins, np.sort(np.concatenate([forms, posts])), _NEXT_MS, 1e-3, 4.0)
+        _before(asked, chain, logins, np.sort(np.concatenate([forms, posts])), _NEXT_MS, 1e-3, 4.0, about=about())
         # The second login follows on the form.
         again = chain.before[chain.before[posts[chain.before[posts] >= 0]]]
         again = np.unique(again[again >= 0])
-        _before(asked, chain, forms, again[asked.first[again]], _TLS_MS, 1e-2, 6.0, 300)
+        _before(asked, chain, forms, again[asked.first[again]], _TLS_MS, 1e-2, 6.0, 300, about=about())
 
 
 def _before(
@@ -347,18 +385,28 @@ def _before(
     lacking: float,
     apart: float,
     late: float = 10,
+    *,
+    about: np.ndarray | None = None,
 ) -> None:
     """Join requests with those that begin within so many ms after their answers, as a rule on the lines behind."""
     if not len(earlier) or not len(later):
         return
     low, high = asked.begun(later)
-    # (In the order of the lines: that of their begins is not known as well.)
-    order = np.argsort(later, kind="stable")
-    later, low, high = later[order], low[order], high[order]
+    close = None
+    if about is None:
+        # (In the order of the lines: that of their begins is not known as well.)
+        order = np.argsort(later, kind="stable")
+        place = later - 1
+    else:
+        begun = about[later] - np.where(asked.taken == NONE, 0, asked.taken)[later]
+        order = np.lexsort((later, begun))
+        place = np.minimum(np.searchsorted(about, begun, side="right") - 1, later - 1)
+        close = 0.4 * np.exp(-np.diff(begun[order], append=_NEVER) / _ABOUT_MS)
+    later, low, high, place = later[order], low[order], high[order], place[order]
     # (Of those that are farther on it must be said how far: ``apart`` lines weigh e times less.)
     found = partners(
         Side(asked.low[earlier], asked.high[earlier], also=(earlier, earlier)),
-        Side(low - within, high, also=(later - 1, later - 1)),
+        Side(low - within, high, also=(place, place), close=close),
         Weights(late, 10, 25, lacking, 1e-3, 0.05, apart=apart),
     )
     # No answer comes before the one that it waits for.
@@ -482,48 +530,45 @@ def _told_by_capf(asked: _Asked, stories: Sequence[Story]) -> tuple[np.ndarray, 
     return owner, sure
 
 
-def _by_time(asked: _Asked, chain: _Chain, stories: Sequence[Story], owner: np.ndarray, sure: np.ndarray) -> None:
-    """Put chains that nothing else tells to calls that lack one: those of CAPF's in the order of their begin."""
-    open_ = np.flatnonzero(owner < 0)
-    if not len(open_) or not stories:
-        return
-    taken = np.zeros(len(stories), dtype=bool)
-    taken[owner[(owner >= 0) & (asked.step != _LOGIN)]] = True
-    heads = open_[chain.number[open_] == open_]
+def _by_time(asked: _Asked, chain: _Chain, stories: Sequence[Story], told: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Put chains to calls: those of CAPF's come in the order in which CES begins to ask for them.
+
+    ``told``: of each request the story that CES tells it is of, which is better known than by the time; -1: none.
+    """
+    owner, sure = np.full(len(asked.step), -1, dtype=np.int64), np.zeros(len(asked.step))
+    heads = np.flatnonzero(chain.number == np.arange(len(owner)))
     # What goes on with a post, and opens no form, is of a chain that was torn.
     opens, posts = np.zeros(len(owner), dtype=bool), np.zeros(len(owner), dtype=bool)
     opens[chain.number[asked.step == _FORM]] = True
     posts[chain.number[(asked.step == _POST) | (asked.step == _CERTIFICATE)]] = True
     heads = heads[opens[heads] | ~posts[heads]]
-    free = np.flatnonzero(~taken)
+    heads = heads[~np.isin(heads, chain.number[told >= 0])]
+    free = np.setdiff1d(np.arange(len(stories)), told[(told >= 0) & (asked.step != _LOGIN)])
     if not len(heads) or not len(free):
-        return
+        return owner, sure
     begin_low, begin_high = asked.begun()
     heads = heads[np.argsort(begin_low[heads], kind="stable")]
     called = np.array([stories[n].begin for n in free.tolist()], dtype=np.int64)
     until = np.array([stories[n].until for n in free.tolist()], dtype=np.int64)
     gave_up = np.array([stories[n].gave_up for n in free.tolist()], dtype=bool)
     order = np.argsort(called, kind="stable")
+    gap = np.diff(called[order], append=_NEVER)
+    # (What comes in turn may be asked for out of turn: each sets up its connection first.)
+    close = 0.4 * np.exp(-np.minimum(gap, 10_000) / _SETUP_MS)
     found = partners(
         Side(begin_low[heads], begin_high[heads]),
-        Side(called[order], np.where(gave_up, until, np.minimum(until, called + 1500))[order]),
+        Side(called[order], np.where(gave_up, until, np.minimum(until, called + 1500))[order], close=close),
         Weights(30, 300, 8, 1e-2, 1e-2, 0.02),
     )
-    of_head = {
-        int(h): (int(free[order[p]]), s)
-        for h, p, s in zip(heads.tolist(), found.partner.tolist(), found.sure.tolist(), strict=True)
-        if p >= 0
-    }
-    for k in open_.tolist():
-        told = of_head.get(int(chain.number[k]))
-        if told is not None:
-            owner[k], sure[k] = told[0], told[1] * float(np.prod(_links(chain, k)))
-
-
-def _links(chain: _Chain, k: int) -> list[float]:
-    """List how sure the links are from a request back to the head of its chain."""
-    found: list[float] = []
-    while chain.before[k] >= 0 and len(found) < 8:
-        found.append(float(chain.sure[k]))
-        k = int(chain.before[k])
-    return found
+    good = np.flatnonzero(found.partner >= 0)
+    of_head, sure_of_head = np.full(len(owner), -1, dtype=np.int64), np.zeros(len(owner))
+    of_head[heads[good]], sure_of_head[heads[good]] = free[order[found.partner[good]]], found.sure[good]
+    number = chain.number
+    owner = of_head[number]
+    # As sure as all the links from the head to here.
+    link, near = np.ones(len(owner)), np.arange(len(owner))
+    for _ in range(8):
+        there = chain.before[near] >= 0
+        link[there] *= chain.sure[near[there]]
+        near[there] = chain.before[near[there]]
+    return owner, np.where(owner >= 0, sure_of_head[number] * link, 0.0)

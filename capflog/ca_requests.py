@@ -119,6 +119,18 @@ def requests_of_starts(columns: Columns, requests: Requests, starts: Sequence[St
     return np.flatnonzero(own), np.array(lost, dtype=np.int64)
 
 
+def along(requests: Requests, chain: np.ndarray, link: np.ndarray) -> np.ndarray:
+    """Give of each request of a chain how sure it is of one enrollment with the one by which that is known.
+
+    ``link``: of each request how sure it is that it follows on the one before it. An enrollment is known by the form
+    that it opens, else by what comes after that.
+    """
+    step = requests.step[chain]
+    known = next((int(np.flatnonzero(step == own)[0]) for own in BEYOND_LOGIN if (step == own).any()), 0)
+    before = np.cumprod(link[chain][known:0:-1])[::-1]
+    return np.concatenate([before, [1.0], np.cumprod(link[chain][known + 1 :])])
+
+
 def story_of_ca(requests: Requests, chain: np.ndarray) -> Story:
     """Make an enrollment without a device of what the CA alone shows.
 

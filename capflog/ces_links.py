@@ -162,7 +162,7 @@ def find_work(
         in_turn,
         finish[work][in_turn] + 1,
         soon[in_turn],
-        Weights(0.25, 20, 32, 1e-3, 1e-3, 0.02, 0.5, 0.7, 100),
+        Weights(0.25, 20, 32, 1e-3, 1e-3, 0.02, 0.1, 0.7, 100),
     )
     take(partner, sure, found, np.arange(len(tails)), in_turn)
     here = np.flatnonzero(partner < 0)
@@ -219,10 +219,10 @@ def _chosen(
         tag = None if side.tag is None else side.tag[which]
         also = None if side.also is None else (side.also[0][which], side.also[1][which])
         close = None
-        if side.close is not None:
-            # (Of two that are neighbours only among these nothing is known.)
-            close = np.where(np.diff(which, append=-1) == 1, side.close[which], 0.0)
-        return Side(low, high, kind, tag, also, close)
+        if side is right:
+            # (Two that come to their end within a few rows may have changed places.)
+            close = 0.4 * np.exp(-np.append(np.diff(low), FAR)[: len(low)] / 6)
+        return Side(low, high, kind, tag, also, close=close)
 
     order_left, order_right = np.argsort(left.low[here], kind="stable"), np.argsort(low, kind="stable")
     mine = here[order_left]

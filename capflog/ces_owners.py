@@ -14,9 +14,11 @@ import numpy as np
 
 from capflog.ces_calls import Calls, Load, find_answers, find_calls, tighten
 from capflog.ces_links import find_first_requests, find_work
-from capflog.ces_requests import ASKED, BROKEN, TAIL, WORK
-from capflog.found import at_places, named
+from capflog.ces_requests import ASKED, BROKEN, TAIL, WORK, in_turn
+from capflog.found import NEVER, agreed, at_places, named
 from capflog.one_order import NO_TAG
+from capflog.rows import NONE
+from capflog.serving import LINE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
     from capflog.story import Story
 
 
-#: How much less sure all is where libEST does not log what it answers: nothing is certain then.
-_UNLOGGED = 0.96
+#: How much less sure all is where libEST does not log what it answers: nothing is certain then. Where CES writes no
+#: times either, nothing but the order is left, and one line that lacks makes all behind it another's.
+_UNLOGGED, _TIMELESS = 0.98, 0.9
 
 
 @dataclass(slots=True)
@@ -71,6 +74,7 @@ def find_owners(columns: Columns, requests: CesRequests, stories: Sequence[Story
     follower[first[some]], follower_sure[first[some]] = some, first_sure[some]
     by_follower = named(back, follower)
     by_follower_sure = np.where(by_follower >= 0, at_places(back_sure, follower, 0.0) * follower_sure, 0.0)
+    _bound_by_followers(columns, requests, asked, work, follower, follower_sure)
     # First requests, and connections that broke off before theirs: as they were served.
     alone = broken[after[len(work) :] < 0]
     served = np.concatenate([asked, alone])
@@ -86,8 +90,7 @@ def find_owners(columns: Columns, requests: CesRequests, stories: Sequence[Story
     done, done_sure = find_work(requests, work, tails, front, front_sure, answered, answered_sure, calls)
     # Of each piece of work: what its answer tells, else what its first request does.
     back, back_sure = _told_back(done, done_sure, answered, answered_sure, len(work))
-    own_sure = np.where(back >= 0, back_sure, front_sure)
-    own_work = np.where(back >= 0, back, front)
+    own_work, own_sure = agreed(back, back_sure, front, front_sure)
     owners.owner[work], owners.sure[work] = own_work, own_sure
     own = own_work
     # Tails: what CAPF says, else what the work is of.
@@ -113,11 +116,42 @@ def find_owners(columns: Columns, requests: CesRequests, stories: Sequence[Story
     owners.owner[broken[there]] = of_first[there]
     owners.sure[broken[there]] = (at_places(asked_sure, later, 0.0) * after_sure[len(work) :])[there]
     if not requests.logged:
-        # Without access records one line that is lost makes all behind it look like the next phone's.
-        owners.sure *= _UNLOGGED
+        pieces = requests.pieces
+        stamped = pieces.piece[(pieces.line == LINE.record) & (columns.moments(pieces.rows) != NONE)]
+        timeless = np.count_nonzero(np.isin(work, stamped)) < len(work) / 2
+        owners.sure *= _TIMELESS if timeless else _UNLOGGED
+        owners.linked *= _TIMELESS if timeless else _UNLOGGED
     known = owners.owner >= 0
     owners.owner[known] = calls.number[owners.owner[known]]
     return owners
+
+
+def _bound_by_followers(
+    columns: Columns,
+    requests: CesRequests,
+    asked: np.ndarray,
+    work: np.ndarray,
+    follower: np.ndarray,
+    follower_sure: np.ndarray,
+) -> None:
+    """Bound the first requests by what follows on them.
+
+    However late a record is written: NGINX stamps it with the time at which the worker woke to serve the connection,
+    or a later one (ngx_epoll_process_events of ngx_epoll_module.c), so that the request before it came before that.
+    """
+    pieces = requests.pieces
+    stamped = np.flatnonzero(pieces.line == LINE.record)
+    moments = columns.moments(pieces.rows[stamped])
+    stamped, moments = stamped[moments != NONE], moments[moments != NONE]
+    first = np.full(len(requests.what), NEVER)
+    np.minimum.at(first, pieces.piece[stamped], moments)
+    known = np.flatnonzero((follower >= 0) & (follower_sure > 0.9))
+    stamp = first[work[follower[known]]]
+    known, stamp = known[stamp != NEVER], stamp[stamp != NEVER]
+    at = requests.begin[asked[known]]
+    high = requests.high.copy()
+    high[at] = np.minimum(high[at], stamp + 999)
+    requests.low, requests.high = in_turn(columns, pieces.rows, requests.low, high)
 
 
 def _told_back(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.ca_owners import find_ca_owners
-from capflog.ca_requests import BEYOND_LOGIN, ca_requests, requests_of_starts, story_of_ca
-from capflog.ces_calls import TOLD_BY_STATUS
+from capflog.ca_requests import BEYOND_LOGIN, along, ca_requests, requests_of_starts, story_of_ca
+from capflog.ces_calls import LONGEST_QUEUE, TOLD_BY_STATUS
 from capflog.ces_owners import find_owners
 from capflog.ces_requests import ASKED, BROKEN, TAIL, UNSET_STATUS, WORK, find_requests
 from capflog.pieces import row_sureness
@@ -44,6 +44,9 @@ _UNKNOWN = 1 << 60
 #: From which probability on a line is put to an enrollment as certain, from which as likely; from which on two pieces
 #: of error.log are taken to be of one request.
 CERTAIN, LIKELY, LINKED = 0.995, 0.95, 0.6
+
+#: What cannot be certain is this sure at the most.
+_PROBABLE = (CERTAIN + LIKELY) / 2
 
 
 @dataclass(slots=True)
@@ -184,10 +187,11 @@ def _join_ces(
     group[linked] = owners.work_of[linked]
     by_group = np.argsort(pieces.piece, kind="stable")
     rows, each = pieces.rows[by_group], row_sureness(pieces)
-    each_by_group = each[by_group]
+    each_by_group = (each * np.where(linked, owners.linked, 1.0)[pieces.piece])[by_group]
     bounds = np.searchsorted(pieces.piece[by_group], np.arange(len(ces.what) + 1))
     strays: list[np.ndarray] = []
     left = np.flatnonzero(unknown)
+    torn = _torn(ces, left, since, until, np.where(linked, owners.work_of, -1)[left])
     heaps: dict[int, list[int]] = {}
     for piece in left.tolist():
         heaps.setdefault(int(group[piece]), []).append(piece)
@@ -198,7 +202,7 @@ def _join_ces(
         known = since[members][since[members] != NONE]
         first = int(known.min()) if len(known) else NONE
         # What may be of an enrollment that is known is none of its own.
-        if first == NONE or met.any[members].any() or inside(np.array([first]), covered)[0]:
+        if first == NONE or met.any[members].any() or torn[members].all() or inside(np.array([first]), covered)[0]:
             strays.append(mine)
         elif any(ces.what[n] != BROKEN for n in members):
             kept, likely = each_by_group[at] >= LIKELY, each_by_group[at] < CERTAIN
@@ -217,6 +221,29 @@ def _join_ces(
     good = own & (sure >= LIKELY)
     strays += [pieces.rows[k : k + 1] for k in np.flatnonzero(own & ~good).tolist()]
     return Given.of(np.where(good, owner, -1).astype(np.int32), pieces.rows, sure < CERTAIN), strays
+
+
+def _torn(ces: CesRequests, left: np.ndarray, since: np.ndarray, until: np.ndarray, work_of: np.ndarray) -> np.ndarray:
+    """Mark first requests and answers that must be some work's which lacks one: those are no enrollments themselves.
+
+    ``work_of``: of each of ``left`` the work that it is known to belong to, -1: none. Which is whose is not known; each
+    work takes the nearest one.
+    """
+    torn = np.zeros(len(ces.what), dtype=bool)
+    work = left[(ces.what[left] == WORK) & (since[left] != NONE)]
+    for what, when, sign in ((ASKED, since, 1), (TAIL, until, -1)):
+        mine = ces.what[left] == what
+        pieces = left[mine & (work_of < 0)]
+        pieces = pieces[when[pieces] != NONE]
+        lacking = work[~np.isin(work, work_of[mine])]
+        times = np.concatenate([when[pieces] * sign, when[lacking] * sign + SLACK_MS])
+        waiting: list[int] = []
+        for n in np.argsort(times, kind="stable").tolist():
+            if n < len(pieces):
+                waiting.append(n)
+            elif waiting and times[n] - times[waiting[-1]] <= LONGEST_QUEUE:
+                torn[pieces[waiting.pop()]] = True
+    return torn
 
 
 def _spare(items: np.ndarray, story: np.ndarray, step: np.ndarray, chain: np.ndarray, owner: np.ndarray) -> np.ndarray:
@@ -294,7 +321,7 @@ class _Met:
         alone[known[one]] = found
         gave_up = np.array([story.gave_up for story in stories], dtype=bool)
         late = gave_up[found] & (low[one] > end[found])
-        sure[known[one]] = np.where(late, (CERTAIN + LIKELY) / 2, 1.0)
+        sure[known[one]] = np.where(late, _PROBABLE, 1.0)
         return _Met(some, alone, sure)
 
 
@@ -340,14 +367,14 @@ def _join_ca(
     acts = np.flatnonzero(
         (free | (found.owner >= 0) & (found.owner == met.alone)) & np.isin(requests.step, BEYOND_LOGIN)
     )
-    spare = _spare(acts, met.alone, requests.step, found.chain[acts], found.owner)
+    spare = _spare(acts, met.alone, requests.step, found.chain[acts], np.where(found.sure >= LIKELY, found.owner, -1))
     free &= ~np.isin(found.chain, found.chain[spare])
     found.owner[free], found.sure[free] = met.alone[free], met.sure[free]
     # What the CA answered after CAPF had given up is not as sure.
     gave_up = np.array([story.gave_up for story in stories] or [False], dtype=bool)
     ended = np.array([story.end for story in stories] or [0], dtype=np.int64)
     late = (found.owner >= 0) & gave_up[found.owner] & (requests.earliest > ended[found.owner])
-    found.sure[late] = np.minimum(found.sure[late], (CERTAIN + LIKELY) / 2)
+    found.sure[late] = np.minimum(found.sure[late], _PROBABLE)
     good = (found.owner >= 0) & (found.sure >= LIKELY)
     strays: list[np.ndarray] = []
     # (What another cluster's CES asks is nobody's, and of no interest here.)
@@ -362,7 +389,17 @@ def _join_ca(
         for own, begin, end in zip(asks.tolist(), cuts.tolist(), [*cuts[1:].tolist(), len(left)], strict=True):
             chain = np.sort(left[begin:end])
             if own:
-                stories.append(story_of_ca(requests, chain))
+                between = slice(int(chain[0]), int(chain[-1]) + 1)
+                alone = (found.chain[between] == found.chain[chain[0]]).all()
+                sure = np.ones(len(chain))
+                if not alone:
+                    # (The IIS alone tells no more than the likely way.)
+                    sure = np.minimum(along(requests, chain, found.link), _PROBABLE)
+                story = story_of_ca(requests, chain)
+                story.order = requests.rows[chain[sure >= LIKELY]]
+                story.likely = frozenset(requests.rows[chain[(sure >= LIKELY) & (sure < CERTAIN)]].tolist())
+                stories.append(story)
+                strays += [requests.rows[k : k + 1] for k in chain[sure < LIKELY].tolist()]
             else:
                 strays.append(requests.rows[chain])
     owner = np.where(good, found.owner, -1).astype(np.int32)

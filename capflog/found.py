@@ -32,3 +32,22 @@ def take(partner: np.ndarray, sure: np.ndarray, found: Partners, here: np.ndarra
     good = (found.partner >= 0) & (found.sure > 0.3)
     partner[here[good]] = there[found.partner[good]]
     sure[here[good]] = found.sure[good]
+
+
+def agreed(
+    one: np.ndarray, one_sure: np.ndarray, other: np.ndarray, other_sure: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Put together what two ways tell of the same things, and how sure each is (-1: it tells nothing).
+
+    Where they agree, the odds of the weaker one count half: they share what they were told before. Where they differ,
+    the likelier one holds, as far as the other can be wrong.
+    """
+    odds, others = (
+        np.log(sure / (1 - sure)) for sure in (np.clip(each, 1e-9, 1 - 1e-9) for each in (one_sure, other_sure))
+    )
+    both = (one >= 0) & (other >= 0)
+    alike = one == other
+    found = np.where((one >= 0) & ~(both & (others > odds)), one, other)
+    weight = np.where(alike, np.maximum(odds, others) + np.minimum(odds, others) / 2, np.abs(odds - others))
+    sure = np.where(both, 1 / (1 + np.exp(-weight)), np.where(one >= 0, one_sure, other_sure))
+    return found, sure

@@ -55,7 +55,7 @@ from tests.scenes import (
     utc,
     whole,
 )
-from tests.sites import measure, site
+from tests.sites import PLAIN, measure, site
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -674,10 +674,38 @@ def test_logins_to_the_ca_alone_are_no_enrollment() -> None:
 
 
 def test_iis_alone_tells_two_at_once_apart_by_what_follows_on_what() -> None:
-    web = iis("u_ex.log", ca_answers(CALL, "one", taken=2), ca_answers(CALL + seconds(0.3), "two", taken=2))
+    web = iis("u_ex.log", ca_answers(CALL, "one", timed=True), ca_answers(CALL + seconds(0.3), "two", timed=True))
     analysis = analyzed(web)
     assert tags(analysis, web) == [{"one"}, {"two"}]
     assert analysis.report.unattributed == len(lacking(analysis, web)) == 0
+    # (Nobody but the IIS tells of them: that is not certain.)
+    assert {r.confidence for e in analysis.report.enrollments for r in e.records} == {"likely"}
+
+
+def test_what_the_iis_alone_does_not_tell_apart_is_left_out_and_counted() -> None:
+    # (What is asked next begins a sixth of a second after an answer: it may be the other one's as well.)
+    web = iis("u_ex.log", ca_answers(CALL, "one", taken=2), ca_answers(CALL + seconds(0.3), "two", taken=2))
+    analysis = analyzed(web)
+    assert tags(analysis, web) == [{"one"}, {"two"}]
+    assert [e.outcome for e in analysis.report.enrollments] == ["issued", "issued"]
+    assert analysis.report.unattributed == len(lacking(analysis, web)) > 0
+
+
+@pytest.mark.parametrize("level", ["info", "warn"])
+def test_a_first_request_whose_second_is_not_known_is_no_enrollment_of_its_own(level: str) -> None:
+    # (Without CAPF's trace, at a rush: which of them each piece of work follows on is not known for all.)
+    given = {**PLAIN, "rate": 8.0, "workers": 4, "phones": 60, "form": 80.0, "logs": ("nginx",), "level": level}
+    made = site(5400, **given)
+    measured = measure(made, analyzed(*made.members))
+    assert measured.extra <= 1
+    assert sum(measured.enrollments.values()) - sum(measured.found.values()) <= 3
+
+
+def test_without_times_and_access_records_the_order_alone_puts_nothing_to_a_phone() -> None:
+    # (CAPF's trace begins in the midst of it: the k-th exchange of CES is not the k-th call.)
+    made = site(5313, access=False, cached=True)
+    measured = measure(made, analyzed(*made.members))
+    assert not measured.wrong
 
 
 def test_ces_and_iis_without_capf_are_joined() -> None:
