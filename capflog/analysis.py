@@ -124,7 +124,14 @@ def analyze_reading(
     perhaps = strays, candidates(columns, joined.stories, strays)
     facts = Facts(table, columns)
     diagnosis = diagnose(
-        columns, facts, joined.stories, starts, joined.strays, rulebook or builtin(), clocks=alignment.clocks
+        columns,
+        facts,
+        joined.stories,
+        starts,
+        joined.strays,
+        rulebook or builtin(),
+        clocks=alignment.clocks,
+        sources={member.source for member in members if member.source},
     )
     if not told.align:
         unalign(table, alignment, (line for finding in diagnosis.findings for line in finding.evidence))
@@ -200,6 +207,7 @@ def _report(
         aligned=told.align,
         notices=alignment.notices,
         capf_starts=described(capf_starts, table),
+        not_checked=diagnosis.not_checked,
     )
     advance, causes = diagnosis.advance, diagnosis.cause_rows
     return Analysis(report, table, columns, facts, alignment, joined.stories, advance, causes, *perhaps)

@@ -1,4 +1,4 @@
-"""Which rules speak on which episode: an enrollment, a start of CES, lines that belong to neither, or a clock.
+"""Which rules speak on which episode: an enrollment, a start of CES, lines of neither, a clock, or the bundle.
 
 The most specific rule speaks; those that it supersedes are silent, and a rule of last resort speaks only where no
 other error does. What the rules say depends on which of their tests the episode's rows fit, in which order: episodes
@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capflog.clock_facts import clock_fact
-from capflog.conditions import CLOCK, by_time, event_tests, may_hold
+from capflog.conditions import BUNDLE, CLOCK, PARAMETERS, Parameter, Whole, by_time, event_tests, may_hold
 from capflog.facts import by_moment
+from capflog.patterns import PatternTooSlowError
+from capflog.rows import NONE
 from capflog.sieve import Sieve, blocks, gathered
+from capflog.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from capflog.conditions import Condition, EventTest, Fact, Match
     from capflog.facts import Facts
@@ -27,16 +30,21 @@ if TYPE_CHECKING:
     from capflog.starts import Start
     from capflog.steps import Columns
     from capflog.story import Story
+    from capflog.world import Told
 
 SURENESS: tuple[Confidence, ...] = ("possible", "likely", "certain")
 
-#: The kind of an episode's fact, its outcome and its error, which have few values: by them most rules are ruled out.
-_Known = tuple[str | None, str | None, str | None]
+#: The kind of an episode's fact, its outcome, its error, and the version of CAPF's service parameters: these have few
+#: values, and by them most rules are ruled out.
+_Known = tuple[str | None, str | None, str | None, int]
 
 _NO_ROWS = np.zeros(0, dtype=np.int64)
 
 #: Of the events of the bundle that fit one test a clock's episode holds the first so many: more prove no more.
 _BESIDE_CLOCK = 2
+
+#: The same of the bundle's episode, which may be asked how many there are.
+_IN_BUNDLE = 2000
 
 
 @dataclass(slots=True)
@@ -48,6 +56,8 @@ class Spoken:
     severity: Severity
     confidence: Confidence
     alternatives: list[str] = field(default_factory=list)
+    among: tuple[Story, ...] = ()
+    """Of the bundle: the enrollments that prove it."""
 
 
 @dataclass(slots=True)
@@ -57,6 +67,8 @@ class Episode:
     story: Story | None = None
     start: Start | None = None
     clock: Clock | None = None
+    whole: bool = False
+    """Whether it is the bundle."""
     spoken: list[Spoken] = field(default_factory=list)
 
 
@@ -67,26 +79,49 @@ class _Asked:
     rule: Rule
     condition: Condition
     likely: bool
-    of_clocks: bool
+    of: str
+    """What it is asked of: "clock", "bundle", or "" for all others."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What a rule says on all episodes that are alike: ``places`` among those of their rows that fit any test."""
+    """What a rule says on all episodes that are alike: ``places`` among those of their rows that fit any test.
+
+    ``others``: rows that are of none of them alone; ``stories``: the numbers of the enrollments that prove it.
+    """
 
     rule: Rule
     places: tuple[int, ...]
+    others: tuple[int, ...]
+    stories: tuple[int, ...]
     severity: Severity
     confidence: Confidence
     alternatives: tuple[str, ...]
 
 
+@dataclass(slots=True)
+class _Found:
+    """A rule of which a condition holds: what proves it, and how sure that is."""
+
+    rule: Rule
+    places: list[int]
+    others: list[int]
+    stories: list[int]
+    confidence: Confidence
+
+    def add(self, places: Iterable[int], others: Iterable[int]) -> None:
+        """Add what proves another of its conditions."""
+        self.places += [place for place in places if place not in self.places]
+        self.others += [row for row in others if row not in self.others]
+
+
 class Asking:
     """Asks every rule of every episode.
 
-    The episodes are numbered: the enrollments, then the starts, then what belongs to none, then the clocks; what is
-    asked of clocks is asked of nothing else. ``spoken`` holds those on which a rule speaks, by their numbers in order;
-    ``at_work`` the numbers of those in which CES's requests failed.
+    The episodes are numbered: the enrollments, then the starts, then what belongs to none, then the clocks, then the
+    bundle; what is asked of clocks or of the bundle is asked of nothing else. ``spoken`` holds those on which a rule
+    speaks, by their numbers in order; ``at_work`` the numbers of those in which CES's requests failed; ``failed`` the
+    rules that could not be asked, and why.
     """
 
     def __init__(
@@ -99,48 +134,78 @@ class Asking:
         clocks: Sequence[Clock],
         rules: Sequence[Rule],
         reached: Callable[[int], str | None],
+        sources: Collection[str] = (),
+        told: Told | None = None,
     ) -> None:
-        """Ask; ``reached`` tells of an enrollment, by its number, the last step that succeeded."""
+        """Ask; ``reached`` tells of an enrollment, by its number, the last step that succeeded.
+
+        ``sources``: the logs that there are; ``told``: CAPF's service parameters as they were read.
+        """
         self._columns, self._facts = columns, facts
         self._stories, self._starts = stories, starts
         self._conditions = [
-            _Asked(rule, condition, likely, condition.of_clocks)
+            _Asked(rule, condition, likely, CLOCK if condition.of_clocks else BUNDLE if condition.of_bundle else "")
             for rule in rules
             for condition, likely in ((rule.condition, False), (rule.likely_condition, True))
             if condition is not None
         ]
         self._reached = reached if asked_for(rules, "reached") else None
         self.spoken: dict[int, Episode] = {}
-        self._sieve = Sieve(facts, rules)
+        self.failed: dict[str, str] = {}
+        self._sieve = Sieve(facts, rules, self.failed)
+        self._world = World(facts.table, sources, stories, clocks, reached, self._rows_of)
+        self._told = told if any(c.of_parameters for rule in rules for c in rule.every_condition) else None
         self._outcomes: dict[Any, tuple[_Said, ...]] = {}
         self._tests: dict[tuple[_Asked, ...], np.ndarray] = {}
         self._shown: dict[str, np.ndarray | None] = {}
+        self._of_whole: dict[Whole, Match | None] = {}
         self._unsorted: list[Spoken] = []
         groups: list[Sequence[int] | np.ndarray] = [*(s.order for s in stories), *(s.rows for s in starts), *strays]
         self._before_clocks = len(groups)
-        of_clocks = [one for one in self._conditions if one.of_clocks]
+        of_clocks = [one for one in self._conditions if one.of == CLOCK]
         self._clocks = list(clocks) if of_clocks else []
         if self._clocks:
             beside = self._sieve.first_of(_tests(of_clocks), _BESIDE_CLOCK)
             groups += [beside] * len(self._clocks)
+        of_bundle = [one for one in self._conditions if one.of == BUNDLE]
+        if of_bundle:
+            groups.append(self._sieve.first_of(_tests(of_bundle), _IN_BUNDLE))
         sorts, bits_of_sort = self._sieve.of_episodes(groups)
         at_work = np.array([self._sieve.fits(self._sieve.at_work, bits) for bits in bits_of_sort], dtype=bool)
         self.at_work: set[int] = set(np.flatnonzero(at_work[sorts]).tolist()) if groups else set()
-        self._ask_all(groups, sorts, bits_of_sort, self._known(len(strays)))
+        self._ask_all(groups, sorts, bits_of_sort, self._known(strays, bundle=bool(of_bundle)))
         self._sort()
+
+    def _rows_of(self, test: EventTest) -> np.ndarray:
+        """Give all rows that fit a test."""
+        return self._sieve.first_of([test], self._facts.table.count)
 
     # ---- what an episode is, and what may hold on it ---------------------------------------------------------------
 
-    def _known(self, strays: int) -> tuple[np.ndarray, list[_Known]]:
+    def _known(self, strays: Sequence[np.ndarray], *, bundle: bool) -> tuple[np.ndarray, list[_Known]]:
         """Give of each episode in turn the kind of its fact, with outcome and error, by a number: few differ."""
         numbers: dict[_Known, int] = {}
-        every = [numbers.setdefault(("enrollment", s.outcome, s.error), len(numbers)) for s in self._stories]
+
+        def number(kind: str | None, outcome: str | None, error: str | None, at: int | None) -> int:
+            version = 0 if self._told is None else self._told.version(at)
+            return numbers.setdefault((kind, outcome, error, version), len(numbers))
+
+        every = [number("enrollment", s.outcome, s.error, s.begin) for s in self._stories]
         for start in self._starts:
-            known = ("start", {True: "ok", False: "failed", None: "unknown"}[start.ok], None)
-            every.append(numbers.setdefault(known, len(numbers)))
-        every += [numbers.setdefault((None, None, None), len(numbers))] * strays
-        every += [numbers.setdefault((CLOCK, None, None), len(numbers))] * len(self._clocks)
+            outcome = {True: "ok", False: "failed", None: "unknown"}[start.ok]
+            every.append(number("start", outcome, None, self._time_of(start.rows)))
+        every += [number(None, None, None, self._time_of(rows)) for rows in strays]
+        every += [number(CLOCK, None, None, None)] * len(self._clocks)
+        every += [number(BUNDLE, None, None, None)] * bundle
         return np.array(every, dtype=np.int64), list(numbers)
+
+    def _time_of(self, rows: Sequence[int] | np.ndarray) -> int | None:
+        """Give the first time that any of these rows bears; only where it is of use."""
+        if self._told is None:
+            return None
+        times = self._facts.table.time[np.asarray(rows, dtype=np.int64)]
+        times = times[times != NONE]
+        return int(times.min()) if len(times) else None
 
     def _ask_all(
         self,
@@ -177,7 +242,7 @@ class Asking:
     ) -> None:
         """Let rules speak on episodes on which the same conditions may hold."""
         rows, owner = gathered(groups)
-        if known[0] in (None, CLOCK):
+        if known[0] in (None, CLOCK, BUNDLE):
             rows = rows[by_moment(self._facts.table, rows, owner)]
         places, bits = self._sieve.bits_of(rows, self._tests_of(asked))
         every = np.arange(len(groups) + 1)
@@ -190,8 +255,8 @@ class Asking:
 
     def _fact(self, number: int, known: _Known) -> dict[str, Any] | None:
         """Make the fact about the whole of an episode."""
-        kind, outcome, error = known
-        if kind is None:
+        kind, outcome, error, _ = known
+        if kind in (None, BUNDLE):
             return None
         if kind == CLOCK:
             return clock_fact(self._clocks[number - self._before_clocks])
@@ -211,10 +276,14 @@ class Asking:
 
     def _candidates(self, bits: tuple[int, ...], known: _Known) -> tuple[_Asked, ...]:
         """Give the conditions that may hold on an episode whose rows fit those tests."""
-        kind, outcome, error = known
+        kind, outcome, error, version = known
         few = {"outcome": outcome, "error": error}
 
-        def fits(test: EventTest) -> bool | None:
+        def fits(test: Any) -> bool | None:
+            if isinstance(test, Whole):
+                return self._of_world(test) is not None
+            if isinstance(test, Parameter):
+                return self._told is not None and test.of(self._told.of(version)) is not None
             if test.kind not in self._sieve.of_facts:
                 return self._sieve.fits(test, bits)
             if test.kind != kind or not all(t.holds(few[t.field]) for t in test.tests if t.field in few):
@@ -224,8 +293,16 @@ class Asking:
         return tuple(
             one
             for one in self._conditions
-            if one.of_clocks == (kind == CLOCK) and may_hold(one.condition.tree, fits) is not False
+            if one.of == (kind if kind in (CLOCK, BUNDLE) else "")
+            and one.rule.id not in self.failed
+            and may_hold(one.condition.tree, fits) is not False
         )
+
+    def _of_world(self, asked: Whole) -> Match | None:
+        """Ask of the bundle, once."""
+        if asked not in self._of_whole:
+            self._of_whole[asked] = asked.of(self._world)
+        return self._of_whole[asked]
 
     # ---- what is said ---------------------------------------------------------------------------------------------
 
@@ -241,11 +318,11 @@ class Asking:
         if fact is not None:
             tests = self._sieve.of_facts[fact["kind"]]
             of_fact = tuple(all(t.holds(fact.get(t.field)) for t in test.tests) for test in tests)
-        key = (asked, bits, of_fact, sure)
+        key = (asked, bits, of_fact, sure, known[3])
         alike = not any(by_time(condition.tree) for condition in _all_of(asked))
         said = self._outcomes.get(key) if alike else None
         if said is None:
-            said = self._said(own, fact, asked, sure)
+            said = self._said(own, fact, asked, sure, known[3])
             if alike:
                 self._outcomes[key] = said
         if not said:
@@ -254,6 +331,8 @@ class Asking:
         spoken = []
         for one in said:
             proof = own[list(one.places)] if one.places else _NO_ROWS
+            if one.others:
+                proof = np.concatenate((proof, np.array(one.others, dtype=np.int64)))
             shows = self._shows(one.rule)
             if shows is not None:
                 proof = np.concatenate((proof, rows[shows[self._facts.table.kind[rows]]]))
@@ -261,13 +340,15 @@ class Asking:
                 proof = np.concatenate((proof, np.array(clock.proof, dtype=np.int64)))
             if not len(proof) and one.rule.last_resort:
                 proof = rows[-1:]
-            spoken.append(Spoken(one.rule, proof, one.severity, one.confidence, list(one.alternatives)))
+            among = tuple(self._stories[number] for number in dict.fromkeys(one.stories))
+            spoken.append(Spoken(one.rule, proof, one.severity, one.confidence, list(one.alternatives), among))
         self._unsorted += spoken
         of_start = number - len(self._stories)
         self.spoken[number] = Episode(
             self._stories[number] if kind == "enrollment" else None,
             self._starts[of_start] if kind == "start" else None,
             clock,
+            kind == BUNDLE,
             spoken,
         )
 
@@ -290,7 +371,12 @@ class Asking:
         return self._shown[rule.id]
 
     def _said(
-        self, own: np.ndarray, fact: dict[str, Any] | None, asked: tuple[_Asked, ...], sure: tuple[bool, ...]
+        self,
+        own: np.ndarray,
+        fact: dict[str, Any] | None,
+        asked: tuple[_Asked, ...],
+        sure: tuple[bool, ...],
+        version: int,
     ) -> tuple[_Said, ...]:
         """Ask the conditions of rows that fit some test; where ``sure`` is given some of them are merely likely."""
         place_of = {row: place for place, row in enumerate(own.tolist())}
@@ -302,35 +388,45 @@ class Asking:
         ]
         if fact is not None:
             facts.append(fact)
-        found: dict[str, tuple[Rule, list[int], Confidence]] = {}
+        facts.append({"kind": BUNDLE, "at": None, "world": self._world})
+        if self._told is not None:
+            facts.append({"kind": PARAMETERS, "at": None, "told": self._told.of(version)})
+        found: dict[str, _Found] = {}
         for one in asked:
-            match = one.condition.match(facts)
+            rule = one.rule
+            try:
+                match = one.condition.match(facts)
+            except Exception as error:  # noqa: BLE001  (whatever a rule does: it is told of, and stops no other)
+                self.failed[rule.id] = str(error) if isinstance(error, PatternTooSlowError) else repr(error)
+                continue
             if match is None:
                 continue
-            places = [place_of[f["row"]] for f in match if "row" in f]
-            rule = one.rule
+            places = [place_of[f["row"]] for f in match if f.get("row") in place_of]
+            others = [f["row"] for f in match if "row" in f and f["row"] not in place_of]
             if rule.id in found:
-                before = found[rule.id][1]
-                before += [place for place in places if place not in before]
+                found[rule.id].add(places, others)
                 continue
             confidence: Confidence = "likely" if one.likely or rule.status == "inferred" else "certain"
             if places and sure and not any(sure[place] for place in places):
                 confidence = "likely"
-            found[rule.id] = (rule, places, confidence)
-        spoken = [(*one, _severity(one[0], facts)) for one in found.values()]
-        firm = any(severity == "error" and not rule.last_resort for rule, _, _, (severity, _) in spoken)
-        spoken = [one for one in spoken if not (one[0].last_resort and firm)]
-        silenced = {name for rule, *_ in spoken for name in rule.supersedes}
-        spoken = [one for one in spoken if one[0].id not in silenced]
+            stories = [f["story"] for f in match if "story" in f]
+            found[rule.id] = _Found(rule, places, others, stories, confidence)
+        spoken = [(its, *_severity(its.rule, facts)) for its in found.values() if its.rule.id not in self.failed]
+        firm = any(severity == "error" and not its.rule.last_resort for its, severity, _ in spoken)
+        spoken = [one for one in spoken if not (one[0].rule.last_resort and firm)]
+        silenced = {name for its, *_ in spoken for name in its.rule.supersedes}
+        spoken = [one for one in spoken if one[0].rule.id not in silenced]
         said = []
-        for rule, places, confidence, (severity, raising) in spoken:
-            others = tuple(
-                other.id
-                for other, its, *_ in spoken
-                if other is not rule and other.id in rule.alternatives and set(its) & set(places)
+        for its, severity, raising in spoken:
+            rule, places = its.rule, its.places
+            alike = tuple(
+                other.rule.id
+                for other, *_ in spoken
+                if other is not its and other.rule.id in rule.alternatives and set(other.places) & set(places)
             )
-            proof = dict.fromkeys((*places, *(place_of[f["row"]] for f in raising if "row" in f)))
-            said.append(_Said(rule, tuple(proof), severity, "possible" if others else confidence, others))
+            proof = dict.fromkeys((*places, *(place_of[f["row"]] for f in raising if f.get("row") in place_of)))
+            sureness: Confidence = "possible" if alike else its.confidence
+            said.append(_Said(rule, tuple(proof), tuple(its.others), tuple(its.stories), severity, sureness, alike))
         said.sort(key=lambda s: (-SURENESS.index(s.confidence), s.rule.last_resort, s.rule.id))
         return tuple(said)
 

@@ -17,12 +17,15 @@ from capflog.console import FAILED, OK, UNUSABLE, put, say, screen, stop
 from capflog.device_options import device_options
 from capflog.excerpt_options import excerpt_options
 from capflog.last import of_last
+from capflog.rule_options import rulebook, rules_option
 from capflog.stopping import stopped
+from capflog.where import chosen, cut, needs_bundle, restricted, where_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from capflog.analysis import Analysis
+    from capflog.conditions import Condition
     from capflog.devices import Devices, Wish
     from capflog.model import Report, Timeline
     from capflog.progress import Progress
@@ -100,23 +103,14 @@ def _analyze(bundles: Sequence[str], told: Told, progress: Progress) -> Analysis
     from capflog.analysis import analyze  # noqa: PLC0415  (pandas is behind it)
     from capflog.bundle import BundleError  # noqa: PLC0415
 
-    rulebook = _rulebook()
+    book = rulebook()
     # An analysis makes millions of objects and drops none before it ends: looking for cycles among them is in vain.
     gc.disable()
     try:
-        return analyze(bundles, sys.stdin.buffer if "-" in bundles else None, rulebook, progress, told=told)
+        return analyze(bundles, sys.stdin.buffer if "-" in bundles else None, book, progress, told=told)
     except BundleError as error:
         progress.close()
         stop(str(error))
-
-
-def _rulebook() -> Rulebook:
-    from capflog.rulebook import builtin  # noqa: PLC0415
-
-    book = builtin()
-    for error in book.errors:
-        say(f"rule left out: {error}")
-    return book
 
 
 @contextmanager
@@ -181,21 +175,32 @@ def _keep(analysis: Analysis, store: Path | None) -> list[str]:
 @cli.command()
 @_bundles
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@where_option
+@rules_option
 @clock_options
 @_quiet
 @_store_options
 def analyze(
-    bundles: tuple[str, ...], form: str, clocks: Clocks, quiet: bool, store: Path | None, no_store: bool
+    bundles: tuple[str, ...],
+    form: str,
+    where: Condition | None,
+    clocks: Clocks,
+    quiet: bool,
+    store: Path | None,
+    no_store: bool,
 ) -> None:
     """Read BUNDLE and tell what is wrong, why, the lines that prove it, and what to do.
 
     \b
       capflog analyze bundle.zip
       capflog analyze capf00000001.txt.gz nginx00000001.txt u_ex190116.log
+      capflog analyze bundle.zip --where 'enrollment with outcome = failed and waited > 9'
       ssh host cat bundle.tar.gz | capflog analyze - --format json
     """
     analysis = _analyzed(bundles, clocks.told, store, keep=not no_store, quiet=quiet)
     report = analysis.report
+    if where is not None:
+        report = restricted(report, chosen(analysis, where))
     if form == "json":
         from capflog.reports import json as json_report  # noqa: PLC0415
 
@@ -216,6 +221,7 @@ def analyze(
     show_default=True,
     help="The least severe finding that fails the gate.",
 )
+@rules_option
 @clock_options
 @_quiet
 @_store_options
@@ -262,6 +268,8 @@ def _names(bundles: Sequence[str]) -> set[str]:
 @click.argument("bundles", metavar="[BUNDLE...]", nargs=-1)
 @excerpt_options
 @click.option("--all", "every", is_flag=True, help="Show lines, too, that may be DEVICE's but are nobody's for sure.")
+@where_option
+@rules_option
 @clock_options
 @_quiet
 @_store_option
@@ -270,6 +278,7 @@ def timeline(
     bundles: tuple[str, ...],
     window: Window | None,
     every: bool,
+    where: Condition | None,
     clocks: Clocks,
     quiet: bool,
     store: Path | None,
@@ -288,13 +297,14 @@ def timeline(
       capflog timeline 74:a0:2f:c0:a6:75 bundle.zip
       capflog timeline 'CSF*' --since 14:00 --until 14:30
       capflog timeline SEP74A02FC0A675 --around 14:05:02 --within 30s --all
+      capflog timeline 'SEP*' bundle.zip --where 'curl.failed with code = 28 in the same enrollment'
     """
     from capflog.reports import timeline as timeline_report  # noqa: PLC0415
     from capflog.timelines import UnknownDeviceError  # noqa: PLC0415
 
     look: dict[str, Any] = {**screen(), "display": clocks.display, "every": every}
     try:
-        found = _timelines_of(device, bundles, clocks, store, quiet, every=every or window is not None)
+        found = _timelines_of(device, bundles, clocks, store, quiet, where, every=every or window is not None)
     except UnknownDeviceError as error:
         stop(str(error))
     if window is None:
@@ -316,7 +326,14 @@ def timeline(
 
 
 def _timelines_of(
-    device: str, bundles: Sequence[str], clocks: Clocks, store: Path | None, quiet: bool, *, every: bool
+    device: str,
+    bundles: Sequence[str],
+    clocks: Clocks,
+    store: Path | None,
+    quiet: bool,
+    where: Condition | None,
+    *,
+    every: bool,
 ) -> list[Timeline]:
     from capflog.timelines import match_devices, names, timelines  # noqa: PLC0415
 
@@ -324,7 +341,16 @@ def _timelines_of(
         stop(f"{device} is a file: the device comes first, then the bundle (capflog timeline DEVICE BUNDLE)")
     if bundles:
         analysis = _read_only(bundles, clocks, quiet)
-        return list(timelines(analysis, match_devices(device, names(analysis)), every=every))
+        wanted = match_devices(device, names(analysis))
+        if where is None:
+            return list(timelines(analysis, wanted, every=every))
+        ids = chosen(analysis, where)
+        there = {e.device or e.id for e in analysis.report.enrollments if e.id in ids}
+        fit = [name for name in wanted if name in there]
+        if not fit:
+            stop(f"no enrollment of {device} fits --where")
+        return [cut(one, ids) for one in timelines(analysis, fit, every=every)]
+    needs_bundle(where, bundles)
 
     def ask(kept: Store, run: Run) -> list[Timeline]:
         wanted = match_devices(device, kept.devices(run.id))
@@ -345,10 +371,20 @@ def _read_only(bundles: Sequence[str], clocks: Clocks, quiet: bool) -> Analysis:
 @click.argument("bundles", metavar="[BUNDLE...]", nargs=-1)
 @click.option("--format", "form", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
 @device_options
+@where_option
+@rules_option
 @clock_options
 @_quiet
 @_store_option
-def devices(bundles: tuple[str, ...], form: str, wish: Wish, clocks: Clocks, quiet: bool, store: Path | None) -> None:
+def devices(
+    bundles: tuple[str, ...],
+    form: str,
+    wish: Wish,
+    where: Condition | None,
+    clocks: Clocks,
+    quiet: bool,
+    store: Path | None,
+) -> None:
     """List the devices: how often each tried, and what came of its latest attempt.
 
     Those whose latest attempt failed come first, then those not seen to the end, each by time. An enrollment of which
@@ -358,10 +394,11 @@ def devices(bundles: tuple[str, ...], form: str, wish: Wish, clocks: Clocks, qui
       capflog devices bundle.zip
       capflog devices --outcome failed --outcome incomplete
       capflog devices --cause 'ca-cert-*' --format csv
+      capflog devices bundle.zip --where 'enrollment with waited > 5'
     """
     from capflog.reports import devices as devices_report  # noqa: PLC0415
 
-    found = _devices_of(bundles, clocks, store, quiet)
+    found = _devices_of(bundles, clocks, store, quiet, where)
     if form == "json":
         put(devices_report.as_json(found, wish))
     elif form == "csv":
@@ -370,13 +407,19 @@ def devices(bundles: tuple[str, ...], form: str, wish: Wish, clocks: Clocks, qui
         put(devices_report.render(found, wish, **screen(), display=clocks.display))
 
 
-def _devices_of(bundles: Sequence[str], clocks: Clocks, store: Path | None, quiet: bool) -> Devices:
+def _devices_of(
+    bundles: Sequence[str], clocks: Clocks, store: Path | None, quiet: bool, where: Condition | None
+) -> Devices:
     from capflog.devices import Devices, devices_in, devices_of  # noqa: PLC0415
 
     if bundles:
         analysis = _read_only(bundles, clocks, quiet)
         report, zone = analysis.report, analysis.alignment.display_zone
+        if where is not None:
+            report = restricted(report, chosen(analysis, where))
         return Devices(report.bundle, devices_of(report.enrollments), report.clocks, zone)
+
+    needs_bundle(where, bundles)
 
     def ask(kept: Store, run: Run) -> Devices:
         import json  # noqa: PLC0415
@@ -400,15 +443,18 @@ def inspect(bundles: tuple[str, ...], clocks: Clocks, quiet: bool) -> None:
 
 
 @cli.command()
-def schema() -> None:
-    """Print the JSON Schema of the report that --format json gives."""
+@click.option("--rule", "of_rule", is_flag=True, help="That of a rule file, for an editor.")
+def schema(of_rule: bool) -> None:
+    """Print the JSON Schema of the report that --format json gives, or of a rule file."""
     from importlib.resources import files  # noqa: PLC0415
 
-    put(files("capflog").joinpath("report.schema.json").read_text(encoding="utf-8"))
+    name = "rule.schema.json" if of_rule else "report.schema.json"
+    put(files("capflog").joinpath(name).read_text(encoding="utf-8"))
 
 
 @cli.command()
 @click.argument("rule_id", metavar="ID")
+@rules_option
 def rule(rule_id: str) -> None:
     """Show one rule: what the cause is, how it is recognised, what to do.
 
@@ -419,7 +465,7 @@ def rule(rule_id: str) -> None:
 
     from capflog.reports import rules as rules_report  # noqa: PLC0415
 
-    known: dict[str, Rule] = _rulebook().rules
+    known: dict[str, Rule] = rulebook().rules
     found = known.get(rule_id.lower())
     if found is None:
         near = difflib.get_close_matches(rule_id.lower(), sorted(known), n=3)
@@ -430,29 +476,73 @@ def rule(rule_id: str) -> None:
 
 
 @cli.group(invoke_without_command=True)
+@rules_option
 @click.pass_context
 def rules(context: click.Context) -> None:
-    """List every rule; 'rules test' runs their cases."""
+    """List every rule; 'rules test' runs their cases, 'rules lint' tells what else is wrong with them."""
     if context.invoked_subcommand is not None:
         return
     from capflog.reports import rules as rules_report  # noqa: PLC0415
 
-    put(rules_report.render_rules(list(_rulebook().rules.values()), **screen()))
+    put(rules_report.render_rules(list(rulebook().rules.values()), **screen()))
+
+
+_folder = click.argument(
+    "folder", metavar="[DIR]", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
 
 
 @rules.command(name="test")
-def rules_test() -> None:
-    """Run the cases of every rule: lines on which it must speak, and lines on which it must not."""
+@_folder
+def rules_test(folder: Path | None) -> None:
+    """Run the cases of every rule, or of those in DIR: it must speak on some lines and be silent on others.
+
+    Where it speaks it must fall silent without the lines that prove it. Rules in DIR are asked together with those
+    that capflog ships.
+
+    \b
+      capflog rules test my-rules/
+    """
     from capflog.rulecases import run_cases  # noqa: PLC0415
 
-    book = _rulebook()
-    outcomes = list(run_cases(book))
+    book, own = _own_rules(folder)
+    outcomes = list(run_cases(book, own))
     wrong = [outcome for outcome in outcomes if outcome.wrong]
     for outcome in wrong:
         put(f"{outcome.rule}: {outcome.case}: {outcome.wrong}")
-    put(f"{len(book.rules)} rules, {len(outcomes)} cases, {len(wrong)} wrong")
+    put(f"{len(own)} rules, {len(outcomes)} cases, {len(wrong)} wrong")
     if wrong or book.errors:
         raise click.exceptions.Exit(FAILED)
+
+
+@rules.command(name="lint")
+@_folder
+def rules_lint(folder: Path | None) -> None:
+    """Tell all that is wrong with the rules, or with those in DIR, without running their cases.
+
+    \b
+      capflog rules lint my-rules/
+    """
+    from capflog.rulelint import remarks  # noqa: PLC0415
+
+    book, own = _own_rules(folder)
+    found = [remark for name in sorted(own) for remark in remarks(book.rules[name], book.rules)]
+    for remark in found:
+        put(f"{remark.rule}: {remark.text}" if remark.fault else f"{remark.rule}: note: {remark.text}")
+    faults = sum(remark.fault for remark in found) + len(book.errors)
+    put(f"{len(own)} rules, {faults} faults")
+    if faults:
+        raise click.exceptions.Exit(FAILED)
+
+
+def _own_rules(folder: Path | None) -> tuple[Rulebook, set[str]]:
+    """Load the rules, and name those that are asked for: all that ship, or those of a folder."""
+    from capflog.rulebook import builtin, load, with_folders  # noqa: PLC0415
+
+    book = builtin() if folder is None else with_folders([folder])
+    for error in book.errors:
+        say(f"rule left out: {error}")
+    return book, set(book.rules if folder is None else load(folder).rules) & set(book.rules)
 
 
 @cli.command()
@@ -472,7 +562,7 @@ def explain(code: str) -> None:
     try:
         found = codes.explain(code)
     except LookupError as error:
-        if code.lower() in _rulebook().rules:
+        if code.lower() in rulebook().rules:
             stop(f"{code} is a rule: capflog rule {code.lower()}")
         stop(str(error.args[0]))
     look = screen()

@@ -1,34 +1,30 @@
-"""The condition language of rules: a sentence over the events of one episode, read by pyparsing.
+"""The condition language of rules: what a condition that has been read is, and what it comes to.
 
     curl.failed with code = 51
     or curl.failed with code = 60 and text matches "does not match target host"
 
 An *episode* is one enrollment, one start of CES, or one exchange that could be put to no phone: its events in the
-order of time. A condition that names ``clock`` is asked of each clock beside the reference instead, together with the
-events that it names, wherever they stand in the bundle (of those that fit the same test, the first few).
+order of time. A condition that names ``clock`` is asked of each clock beside the reference instead, one that asks of
+several phones or of nothing but the bundle once, each together with the events that it names, wherever they stand in
+the bundle (of those that fit the same test, the first few).
 
-``KIND with FIELD OP VALUE and ...`` is true where such an event is in the episode; ``no KIND with ...`` where none is;
-``A after B``, ``A before B`` and ``A within 10 s of B`` tie two of them. ``not`` before ``matches`` or ``in`` turns a
-test round. A field is a name of :data:`capflog.events.VALUES` or ``device``, ``session``, ``level``, ``source``;
-``text`` is the program's own words (the value ``detail``), ``raw`` the line as logged. Texts compare without regard to
-case; a number and a text are equal where they are written alike. A test on a value that the event does not bear is
+How sentences are read: :mod:`capflog.grammar`; what each form means: ``docs/rules.md``. Texts compare without regard
+to case; a number and a text are equal where they are written alike. A test on a value that the event does not bear is
 false, but for ``is missing``, ``!=`` and the ``not`` forms.
 """
 
 from __future__ import annotations
 
 import operator
-import re
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from capflog.events import VALUES
+from capflog.patterns import Pattern, compile_pattern
 
 if TYPE_CHECKING:
-    import pyparsing as pp
+    from capflog.world import World
 
 #: The fact that stands for a clock.
 CLOCK = "clock"
@@ -41,13 +37,13 @@ FACTS = {
 }
 
 #: The facts that bear no time.
-_TIMELESS = frozenset({"start", CLOCK})
+TIMELESS = frozenset({"start", CLOCK})
 
 #: Fields of the events of the logs.
 FIELDS = frozenset(VALUES) | {"device", "session", "level", "source", "text", "raw"}
 
-#: Words of the language itself: no kind and no field is called so.
-_WORDS = "with|and|or|not|no|in|is|missing|present|matches|after|before|within|of"
+#: The facts of the whole that each episode has beside its own: the bundle, and CAPF's service parameters at the time.
+BUNDLE, PARAMETERS = "bundle", "parameters"
 
 Fact = Mapping[str, Any]
 """An event as conditions see it: ``kind``, ``at`` (ms, or None) and the fields by their names; absent = not borne."""
@@ -72,6 +68,8 @@ class Test:
 
     field: str
     holds: Callable[[Any], bool]
+    pattern: Pattern | None = None
+    """What it looks for, where it looks for a pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +121,124 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """``at least N KIND with ...``, and ``within`` so many seconds, where that is asked."""
+
+    least: int
+    event: EventTest
+    seconds: float | None = None
+
+    def match(self, episode: Sequence[Fact]) -> Match | None:
+        found = [fact for _, fact in self.event.all_in(episode)]
+        if self.seconds is None:
+            return found if len(found) >= self.least else None
+        timed = [fact for fact in found if fact["at"] is not None]
+        spell = crowded([fact["at"] for fact in timed], self.least, self.seconds)
+        return None if spell is None else timed[spell[0] : spell[1]]
+
+
+def crowded(times: Sequence[int], least: int, seconds: float) -> tuple[int, int] | None:
+    """Give the places, first and behind the last, of the most of these times (ms, rising) that lie so near together."""
+    best: tuple[int, int] | None = None
+    first = 0
+    for last, time in enumerate(times):
+        while time - times[first] > seconds * 1000:
+            first += 1
+        if last + 1 - first >= max(least, 0 if best is None else best[1] - best[0] + 1):
+            best = first, last + 1
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """``... in the same enrollment``, ``start`` or ``bundle``: asked of such, and true of nothing else."""
+
+    kind: str
+    part: Any
+
+    def match(self, episode: Sequence[Fact]) -> Match | None:
+        return self.part.match(episode) if any(fact["kind"] == self.kind for fact in episode) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """``parameter NAME OP VALUE``: of CAPF's service parameters, as it read them last before the episode."""
+
+    name: str
+    holds: Callable[[Any], bool]
+
+    def match(self, episode: Sequence[Fact]) -> Match | None:
+        told: Mapping[str, Fact] | None = next((f["told"] for f in episode if f["kind"] == PARAMETERS), None)
+        return None if told is None else self.of(told)
+
+    def of(self, told: Mapping[str, Fact]) -> Match | None:
+        """Ask it of the parameters by name, each with its row and ``value``."""
+        fact = told.get(self.name)
+        return [fact] if fact is not None and self.holds(fact["value"]) else None
+
+
+class Whole:
+    """What is asked of the bundle as a whole."""
+
+    __slots__ = ()
+
+    def match(self, episode: Sequence[Fact]) -> Match | None:
+        world: World | None = next((fact["world"] for fact in episode if fact["kind"] == BUNDLE), None)
+        return None if world is None else self.of(world)
+
+    def of(self, world: World) -> Match | None:
+        """Ask it of the bundle."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Logged(Whole):
+    """``iis log``: there is one; ``no iis log``: there is none."""
+
+    source: str
+    there: bool
+
+    def of(self, world: World) -> Match | None:
+        return [] if (self.source in world.sources) == self.there else None
+
+
+@dataclass(frozen=True)
+class Offset(Whole):
+    """``offset of iis over 2 s``: how far a clock is from the node's, by what is known of it; its zone is taken off."""
+
+    source: str
+    holds: Callable[[Any], bool]
+
+    def of(self, world: World) -> Match | None:
+        return world.offset(self.source, self.holds)
+
+
+@dataclass(frozen=True)
+class Spread(Whole):
+    """``at least N devices with ...``: so many phones (or enrollments) of which that is true, maybe within a time."""
+
+    least: int
+    devices: bool
+    tests: tuple[Test, ...]
+    seconds: float | None = None
+
+    def of(self, world: World) -> Match | None:
+        return world.spread(self.least, self.tests, self.seconds, devices=self.devices)
+
+
+@dataclass(frozen=True)
+class Every(Whole):
+    """``every enrollment with ... since KIND has ...``: each that begins after the last such event, and one does."""
+
+    chosen: tuple[Test, ...]
+    since: EventTest | None
+    tests: tuple[Test, ...]
+
+    def of(self, world: World) -> Match | None:
+        return world.every(self.chosen, self.since, self.tests)
+
+
+@dataclass(frozen=True, slots=True)
 class AllOf:
     """``... and ...``."""
 
@@ -153,8 +269,12 @@ def _mentioned(tree: Any) -> frozenset[str]:
     """Name the kinds of which an event must be there; empty where the condition can hold without any."""
     if isinstance(tree, EventTest):
         return frozenset({tree.kind})
+    if isinstance(tree, Counted):
+        return frozenset({tree.event.kind})
     if isinstance(tree, Pair):
         return _mentioned(tree.first)
+    if isinstance(tree, Within):
+        return _mentioned(tree.part)
     if isinstance(tree, AllOf):
         return min((m for part in tree.parts if (m := _mentioned(part))), key=len, default=frozenset())
     if isinstance(tree, AnyOf):
@@ -177,6 +297,23 @@ class Condition:
         """Whether it is asked of clocks: it names one."""
         return any(test.kind == CLOCK for test in event_tests(self.tree))
 
+    @property
+    def of_bundle(self) -> bool:
+        """Whether it is asked of the bundle, once: it names several phones, or nothing that an episode has."""
+        every = list(_all_of(self.tree))
+        named = any(isinstance(one, (Spread, Every)) or getattr(one, "kind", None) == BUNDLE for one in every)
+        return named or not any(event_tests(self.tree))
+
+    @property
+    def of_parameters(self) -> bool:
+        """Whether it asks of CAPF's service parameters."""
+        return any(isinstance(one, Parameter) for one in _all_of(self.tree))
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Every kind of event that must be logged somewhere, for it to be told whether it holds."""
+        return frozenset(test.kind for test in event_tests(self.tree) if test.kind not in FACTS)
+
     def match(self, episode: Sequence[Fact]) -> Match | None:
         """Give the events that make it true (maybe none, for an absence), or None where it is false."""
         found: Match | None = self.tree.match(episode)
@@ -187,23 +324,46 @@ def event_tests(tree: Any) -> Iterator[EventTest]:
     """Give every ``KIND with ...`` that a condition asks of, the absent ones too."""
     if isinstance(tree, EventTest):
         yield tree
-    elif isinstance(tree, Absent):
+    elif isinstance(tree, (Absent, Counted)):
         yield tree.event
     elif isinstance(tree, Pair):
         yield tree.first
         yield tree.second
+    elif isinstance(tree, Every):
+        if tree.since is not None:
+            yield tree.since
     else:
-        for part in tree.parts:
+        for part in parts_of(tree):
             yield from event_tests(part)
 
 
-def may_hold(tree: Any, fits: Callable[[EventTest], bool | None]) -> bool | None:
+def parts_of(tree: Any) -> Sequence[Any]:
+    """Give the conditions that a condition is made of."""
+    return (tree.part,) if isinstance(tree, Within) else getattr(tree, "parts", ())
+
+
+def _all_of(tree: Any) -> Iterator[Any]:
+    """Give a condition and all that it is made of."""
+    yield tree
+    for part in parts_of(tree):
+        yield from _all_of(part)
+
+
+def may_hold(tree: Any, fits: Callable[[Any], bool | None]) -> bool | None:
     """Say what a condition comes to by what is known of an episode, without a look at its events.
 
-    ``fits`` tells of each ``KIND with ...`` whether an event of the episode fits it. True, False; None: not known.
+    ``fits`` tells of each ``KIND with ...`` whether an event of the episode fits it, and of each :class:`Parameter` and
+    :class:`Whole` whether it holds. True, False; None: not known.
     """
-    if isinstance(tree, EventTest):
+    if isinstance(tree, (EventTest, Parameter, Whole)):
         return fits(tree)
+    if isinstance(tree, Counted):
+        # How many there are, only their rows tell.
+        return False if fits(tree.event) is False else None
+    if isinstance(tree, Within):
+        if tree.kind != BUNDLE and fits(EventTest(tree.kind, ())) is False:
+            return False
+        return may_hold(tree.part, fits)
     if isinstance(tree, Absent):
         there = fits(tree.event)
         return None if there is None else not there
@@ -220,10 +380,12 @@ def by_time(tree: Any) -> bool:
     """Tell whether a condition asks how far apart events are (``within``): then order alone does not decide it."""
     if isinstance(tree, Pair):
         return tree.nearness
-    return any(by_time(part) for part in getattr(tree, "parts", ()))
+    if isinstance(tree, Counted):
+        return tree.seconds is not None
+    return any(by_time(part) for part in parts_of(tree))
 
 
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -233,8 +395,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _compare(name: str, value: Any) -> Callable[[Any], bool]:
-    compare = _OPERATORS[name]
+def comparing(name: str, value: Any) -> Callable[[Any], bool]:
+    compare = OPERATORS[name]
 
     def holds(borne: Any) -> bool:
         if borne is None:
@@ -248,150 +410,45 @@ def _compare(name: str, value: Any) -> Callable[[Any], bool]:
     return holds
 
 
-def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a rule's regular expression. Raises :class:`ValueError` that says what is wrong with it."""
-    try:
-        with warnings.catch_warnings():
-            # A pattern that another version of Python may read otherwise ("[[a]") is no fault of the user's.
-            warnings.simplefilter("ignore")
-            return re.compile(pattern, re.IGNORECASE)
-    except (re.error, OverflowError) as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    except RecursionError:
-        raise ValueError("not a regular expression: too many brackets within each other") from None
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """``matches "..."``: whether a text has what fits the pattern."""
+
+    pattern: Pattern
+
+    def __call__(self, borne: Any) -> bool:
+        return borne is not None and self.pattern.search(str(borne))
 
 
-def _matches(pattern: str) -> Callable[[Any], bool]:
-    compiled = compile_pattern(pattern)
-    return lambda borne: borne is not None and compiled.search(str(borne)) is not None
+def matching(pattern: str) -> Matching:
+    """Make the test of a pattern. Raises :class:`ValueError` that says what is wrong with it."""
+    return Matching(compile_pattern(pattern))
 
 
-def _among(values: Sequence[Any]) -> Callable[[Any], bool]:
-    tests = [_compare("=", value) for value in values]
+def among(values: Sequence[Any]) -> Callable[[Any], bool]:
+    tests = [comparing("=", value) for value in values]
     return lambda borne: any(test(borne) for test in tests)
 
 
-def _negated(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda borne: not test(borne)
+@dataclass(frozen=True, slots=True)
+class Negated:
+    """``not matches "..."``, ``not in (...)``."""
+
+    test: Callable[[Any], bool]
+
+    def __call__(self, borne: Any) -> bool:
+        return not self.test(borne)
 
 
-def _within(seconds: float) -> Callable[[int, Fact, int, Fact], bool]:
-    def fits(_i: int, a: Fact, _j: int, b: Fact) -> bool:
-        return a["at"] is not None and b["at"] is not None and abs(a["at"] - b["at"]) <= seconds * 1000
-
-    return fits
-
-
-@cache
-def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
-    """Build the grammar for the kinds of events that there are (a kind that no parser makes is an error)."""
-    import pyparsing as pp  # noqa: PLC0415  (20 ms: only where conditions are read)
-
-    keyword = {word: pp.Regex(rf"{word}(?![\w.])").set_name(f"'{word}'") for word in (*_WORDS.split("|"), "s")}
-    reserved = rf"(?!(?:{_WORDS})(?![\w.]))"
-    kind = pp.Regex(reserved + r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*").set_name("a kind of event")
-    field = pp.Regex(reserved + r"[A-Za-z][A-Za-z0-9_]*").set_name("a field")
-    number = pp.Regex(r"-?[0-9]{1,18}(?:\.[0-9]{1,18})?(?![\w.])").set_name("a number")
-    number.set_parse_action(lambda t: float(t[0]) if "." in t[0] else int(t[0]))
-    string = pp.QuotedString('"', esc_char="\\", unquote_results=False).set_name("a text in double quotes")
-    # Backslashes belong to the pattern: only an escaped quote is undone.
-    string.set_parse_action(lambda t: t[0][1:-1].replace('\\"', '"'))
-    word = pp.Regex(r"[A-Za-z_][\w.:/-]*").set_name("a word")
-    value = (number | string | word).set_name("a value")
-    fields = FIELDS | {name for own in FACTS.values() for name in own}
-    operator_ = pp.one_of(list(_OPERATORS)).set_name("an operator")
-
-    def fail(at: int, text: str, message: str) -> None:
-        raise pp.ParseFatalException(text, at, message)
-
-    def known_kind(text: str, at: int, found: pp.ParseResults) -> None:
-        if found[0] in kinds or found[0] in FACTS:
-            return
-        if found[0] in fields:
-            fail(at, text, f"'{found[0]}' is a field: =, !=, <, <=, >, >=, in, matches or is must follow it")
-        else:
-            near = nearest(found[0], kinds | set(FACTS))
-            fail(at, text, f"no log has events of kind '{found[0]}'{near}")
-
-    def known_field(text: str, at: int, found: pp.ParseResults) -> None:
-        if found[0] not in fields:
-            fail(at, text, f"events have no field '{found[0]}'{nearest(found[0], fields)}")
-
-    def own_fields(text: str, at: int, found: pp.ParseResults) -> EventTest:
-        name, *tests = found
-        own = FACTS.get(name, FIELDS)
-        strange = next((t.field for t in tests if t.field not in own), None)
-        if strange is not None:
-            has = f"it has {', '.join(own)}" if name in FACTS else f"only {_having(strange)} has it"
-            fail(at, text, f"'{name}' has no field '{strange}'; {has}")
-        return EventTest(name, tuple(tests))
-
-    def paired(text: str, at: int, found: pp.ParseResults) -> Any:
-        if len(found) == 1:
-            return found[0]
-        first, (word, fits), second = found
-        facts = [event.kind for event in (first, second) if event.kind in FACTS]
-        if facts and (word != "within" or _TIMELESS & set(facts)):
-            fail(at, text, f"'{facts[0]}' is a fact of the whole: '{word}' cannot be asked of it")
-        return Pair(first, second, fits, word == "within")
-
-    def pattern(text: str, at: int, found: pp.ParseResults) -> Any:
-        try:
-            return _matches(found[0])
-        except ValueError as error:
-            return fail(at, text, str(error))
-
-    comparison = (operator_ - value).set_parse_action(lambda t: _compare(t[0], t[1]))
-    matching = keyword["matches"].suppress() - string.copy().add_parse_action(pattern)
-    listed = (
-        keyword["in"].suppress() - pp.Suppress("(") - pp.DelimitedList(value) - pp.Suppress(")")
-    ).set_parse_action(lambda t: _among(list(t)))
-    borne = (keyword["missing"] | keyword["present"]).set_name("'missing' or 'present'")
-    there = (keyword["is"].suppress() - borne).set_parse_action(
-        lambda t: [(lambda value: value is None) if t[0] == "missing" else (lambda value: value is not None)]
-    )
-    turned = (keyword["not"].suppress() - (matching | listed).set_name("'matches' or 'in'")).set_parse_action(
-        lambda t: _negated(t[0])
-    )
-    predicate = (comparison | matching | listed | there | turned).set_name("an operator and a value")
-    starts = (
-        operator_
-        | keyword["matches"]
-        | keyword["in"]
-        | keyword["is"]
-        | (keyword["not"] + (keyword["matches"] | keyword["in"]))
-    )
-    test = (field.copy().add_parse_action(known_field) + predicate).set_parse_action(
-        lambda t: Test({"text": "detail"}.get(t[0], t[0]), t[1])
-    )
-    more = keyword["and"].suppress() + pp.FollowedBy(field + starts) + test
-    event = (
-        kind.copy().add_parse_action(known_kind) + pp.Optional(keyword["with"].suppress() - test + pp.ZeroOrMore(more))
-    ).set_parse_action(own_fields)
-    absence = (keyword["no"].suppress() - event).set_parse_action(lambda t: Absent(t[0]))
-    order = (keyword["after"] | keyword["before"]).set_parse_action(
-        lambda t: [(t[0], (lambda i, _a, j, _b: i > j) if t[0] == "after" else (lambda i, _a, j, _b: i < j))]
-    )
-    nearness = (
-        keyword["within"].suppress() - number - keyword["s"].suppress() - keyword["of"].suppress()
-    ).set_parse_action(lambda t: [("within", _within(float(t[0])))])
-    events = (event + pp.Optional((order | nearness) - event)).set_parse_action(paired)
-    condition = pp.Forward()
-    condition.set_name("a condition")
-    atom = ((pp.Suppress("(") - condition - pp.Suppress(")")) | absence | events).set_name("an event")
-    conjunction = (atom + pp.ZeroOrMore(keyword["and"].suppress() - atom)).set_parse_action(
-        lambda t: t[0] if len(t) == 1 else AllOf(tuple(t))
-    )
-    condition <<= (conjunction + pp.ZeroOrMore(keyword["or"].suppress() - conjunction)).set_parse_action(
-        lambda t: t[0] if len(t) == 1 else AnyOf(tuple(t))
-    )
-    # Without this a tab counts as up to eight columns.
-    return condition.parse_with_tabs()
+def testing(name: str, holds: Callable[[Any], bool]) -> Test:
+    """Make a test on a field."""
+    inner = holds.test if isinstance(holds, Negated) else holds
+    return Test(name, holds, inner.pattern if isinstance(inner, Matching) else None)
 
 
-def _having(field: str) -> str:
-    """Name the facts that have a field."""
-    return " or ".join(f"'{name}'" for name, own in FACTS.items() if field in own)
+def made(text: str, tree: Any) -> Condition:
+    """Make a condition of a sentence and what it was read to."""
+    return Condition(text, tree, _mentioned(tree))
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -400,24 +457,3 @@ def nearest(word: str, known: Collection[str]) -> str:
 
     near = difflib.get_close_matches(word.lower(), sorted(known), n=1)
     return f" (did you mean '{near[0]}'?)" if near else ""
-
-
-def read(text: str, kinds: frozenset[str]) -> Condition:
-    """Read a condition over events of the given kinds. Raises :class:`ConditionError` where it cannot be read."""
-    import pyparsing as pp  # noqa: PLC0415
-
-    grammar = _grammar(kinds)
-    try:
-        (tree,) = grammar.parse_string(text, parse_all=True)
-    except pp.ParseBaseException as error:
-        message = error.msg[:1].lower() + error.msg[1:]
-        if text[error.loc :].strip() and message == "expected end of text":
-            message = f"'and', 'or' or the end is expected before '{text[error.loc :].split(maxsplit=1)[0]}'"
-        raise ConditionError(message, error.lineno, error.column) from None
-    except RecursionError:
-        raise ConditionError("too many brackets within each other", 1, 1) from None
-    named = {test.kind for test in event_tests(tree)} & FACTS.keys()
-    if CLOCK in named and len(named) > 1:
-        other = min(named - {CLOCK})
-        raise ConditionError(f"no episode has both a '{CLOCK}' and '{other}'", 1, 1)
-    return Condition(text, tree, _mentioned(tree))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from capflog.console import stop
+from capflog.rule_options import rulebook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,10 +46,9 @@ def _wish(outcomes: tuple[str, ...], causes: tuple[str, ...]) -> Wish:
 
     rules: list[str] = []
     if causes:
-        from capflog.rulebook import builtin  # noqa: PLC0415  (it takes a while, and most calls name no rule)
-
+        # (It takes a while, and most calls name no rule.)
         try:
-            rules = rules_meant(causes, builtin().rules)
+            rules = rules_meant(causes, rulebook().rules)
         except LookupError as error:
             stop(f"--cause {error.args[0]}")
     asked = dict.fromkeys([*(f"--outcome {one}" for one in outcomes), *(f"--cause {one}" for one in causes)])

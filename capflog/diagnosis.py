@@ -1,8 +1,8 @@
 """Rules over facts: what is wrong, how sure that is, whom it hits, and whether it is over.
 
 Each rule is asked of each *episode*: an enrollment, a start of CES, lines of CES and CA that belong to no enrollment
-for sure, or a clock (:mod:`capflog.asking`). What was said becomes one finding for each rule. An enrollment that CES
-never answered bears the cause of CES's last start before it, if that failed.
+for sure, a clock, or the whole bundle (:mod:`capflog.asking`). What was said becomes one finding for each rule. An
+enrollment that CES never answered bears the cause of CES's last start before it, if that failed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from capflog.asking import SURENESS, Asking, Episode, Spoken, asked_for
 from capflog.clock_facts import compared, likewise, words_of
 from capflog.clock_log import each_once
 from capflog.facts import Facts, ordered, when
-from capflog.model import Clock, Evidence, Finding, Verdict
+from capflog.model import Clock, Evidence, Finding, NotChecked, Verdict
 from capflog.rows import NONE
 from capflog.rulebook import PARAMETERS, SEVERITIES
+from capflog.unchecked import not_checked
+from capflog.world import Told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from capflog.rulebook import Rule, Rulebook
     from capflog.starts import Start
@@ -57,6 +59,8 @@ class Diagnosis:
     """The last step of each enrollment that succeeded (:meth:`capflog.advance.Advance.reached`)."""
     advance: Advance
     verdict: Verdict
+    not_checked: list[NotChecked]
+    """The rules that could not be asked, for the logs that they need are lacking."""
 
 
 def diagnose(
@@ -67,8 +71,9 @@ def diagnose(
     strays: Sequence[np.ndarray],
     rulebook: Rulebook,
     clocks: Sequence[Clock] = (),
+    sources: Collection[str] = (),
 ) -> Diagnosis:
-    """Ask every rule of every episode; ``clocks``: all of the report."""
+    """Ask every rule of every episode; ``clocks``: all of the report; ``sources``: the logs that there are."""
     rules = list(rulebook.rules.values())
     advance = Advance(columns, facts.table)
     reached = advance.reached(stories)
@@ -81,10 +86,13 @@ def diagnose(
         compared(clocks),
         rules,
         lambda number: step_named(int(reached[number])),
+        sources,
+        Told(facts.table, ordered(columns, facts.table, facts.table.rows_of("capf.param").tolist())),
     )
     served = _Served(facts.table, stories, starts)
     inherited = _inherit(asking, stories, starts, served)
     findings = _findings(columns, facts, stories, asking.spoken, inherited, served)
+    findings += [_failed(rulebook.rules[name], why) for name, why in sorted(asking.failed.items())]
     causes = {
         number: _causes(inherited.get(number) or asking.spoken.get(number))
         for number, story in enumerate(stories)
@@ -97,7 +105,30 @@ def diagnose(
     proofs = {id(start): np.concatenate([one.rows for one in start.spoken]) for start in inherited.values()}
     rows = {number: proofs[id(start)] for number, start in inherited.items()}
     verdict = _verdict(stories, starts, served, causes, of_starts, findings)
-    return Diagnosis(findings, causes, of_starts, rows, reached, advance, verdict)
+    return Diagnosis(findings, causes, of_starts, rows, reached, advance, verdict, not_checked(rules, sources))
+
+
+def _failed(rule: Rule, why: str) -> Finding:
+    """Tell of a rule that could not be asked."""
+    return Finding(
+        rule="rule-failed",
+        title=f"The rule {rule.id} could not be asked",
+        severity="warning",
+        confidence="certain",
+        devices=[],
+        scope="service",
+        first=None,
+        last=None,
+        occurrences=1,
+        resolved=False,
+        evidence=[],
+        evidence_total=0,
+        explanation=f"It was stopped: {why}. Whether its cause is there is not known; all other rules were asked.",
+        remedy=[f"Mend the rule: capflog rule {rule.id} shows its condition, capflog rules lint tells what is wrong."],
+        verify=["capflog rules test runs its cases."],
+        alternatives=[],
+        references=[],
+    )
 
 
 def _causes(episode: Episode | None) -> list[str]:
@@ -172,13 +203,18 @@ class _Gathered:
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """Every row that proves it, once, in the order of time."""
 
+    def stories(self) -> Iterator[Story]:
+        """Give the enrollments that it was said on."""
+        for one, episode in zip(self.spoken, self.episodes, strict=True):
+            yield from (story for story in (episode.story, *one.among) if story is not None)
+
     def span(self, table: Table) -> tuple[int | None, int | None]:
         """Give the first and the last time of what it was said on; of clocks' steps, those of the steps."""
         if asked_for([self.rule], "step"):
             steps = [step.time for e in self.episodes if e.clock is not None for step in e.clock.steps]
             if steps:
                 return round(min(steps).timestamp() * 1000), round(max(steps).timestamp() * 1000)
-        times = [t for e in self.episodes if e.story is not None for t in (e.story.begin, e.story.end)]
+        times = [t for story in self.stories() for t in (story.begin, story.end)]
         rows = np.concatenate(self.proofs) if self.proofs else np.zeros(0, dtype=np.int64)
         known = table.time[rows]
         known = np.where(known == NONE, table.earliest[rows], known)
@@ -237,7 +273,7 @@ def _findings(
 
 def _finding(facts: Facts, entry: _Gathered, readings: _Readings, parameters: _Parameters, served: _Served) -> Finding:
     rule = entry.rule
-    devices = sorted({e.story.device for e in entry.episodes if e.story is not None and e.story.device is not None})
+    devices = sorted({story.device for story in entry.stories() if story.device is not None})
     first, last = entry.span(facts.table)
     confidence = max((s.confidence for s in entry.spoken), key=SURENESS.index)
     scope: Literal["device", "devices", "service"] = "service"
@@ -334,7 +370,7 @@ class _Tally:
             return
         for name, reading in self.rule.read.items():
             counts, first = self._counts[name], self._first[name]
-            groups = (group for match in reading.pattern.finditer(line) for group in match.groups() if group)
+            groups = reading.pattern.groups_in(line)
             for number, group in enumerate(groups):
                 counts[group] += 1
                 if group not in first or (place, number) < first[group]:
@@ -381,8 +417,8 @@ def _filled(text: str, readings: Mapping[str, str]) -> str:
 
 
 def _resolved(entry: _Gathered, last: int | None, served: _Served) -> bool:
-    """Tell whether a later success shows that the cause is gone; how a clock stands, none does."""
-    if any(e.clock is not None for e in entry.episodes):
+    """Tell whether a later success shows that the cause is gone; how a clock stands, or the bundle, none does."""
+    if any(e.clock is not None or e.whole for e in entry.episodes):
         return False
     own = [served.place[id(e.start)] for e in entry.episodes if e.start is not None]
     if last is None:

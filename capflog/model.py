@@ -242,6 +242,14 @@ class Gap:
     collect: str
 
 
+@dataclass(frozen=True, slots=True)
+class NotChecked:
+    """A rule that could not be asked. ``lacking``: the logs of which any would do more, in the order of the sources."""
+
+    rule: str
+    lacking: list[str]
+
+
 @dataclass(slots=True)
 class Report:
     """What ``analyze`` found in one bundle."""
@@ -264,6 +272,8 @@ class Report:
     """What contradicts what the user told, a sentence each."""
     capf_starts: list[CapfStart] = field(default_factory=list)
     """CAPF's starts, in the order of time; ``starts`` are those of CES."""
+    not_checked: list[NotChecked] = field(default_factory=list)
+    """The rules that no log of the bundle lets speak: of what they tell, nothing is known."""
 
     @property
     def ahead_ms(self) -> int:

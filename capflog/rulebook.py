@@ -10,17 +10,20 @@ import re
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from capflog import conditions
+from capflog import conditions, grammar, patterns
 from capflog.parsing import parsers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from importlib.resources.abc import Traversable
 
     import yaml
 
     from capflog.model import Severity
+
+_T = TypeVar("_T")
 
 ID = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 #: CAPF's service parameters, which any rule's text may name besides what the rule reads itself: {ca_template}.
@@ -35,14 +38,18 @@ STATUSES = ("documented", "inferred")
 
 
 class RuleError(Exception):
-    """A rule file that cannot be used: the file, the place in it, and what was expected."""
+    """A rule file that cannot be used: the file, the place in it, what was expected; ``every``: all that is wrong."""
+
+    def __init__(self, *every: str) -> None:
+        super().__init__("\n".join(every))
+        self.every = list(every)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What is read out of the evidence for the rule's text: ``pattern``'s first group, else ``otherwise``."""
 
-    pattern: re.Pattern[str]
+    pattern: patterns.Pattern
     otherwise: str
 
 
@@ -130,30 +137,41 @@ def builtin() -> Rulebook:
     return load(files("capflog.rules"))
 
 
+def with_folders(own: Iterable[Traversable]) -> Rulebook:
+    """Load the rules that capflog ships, and those of other folders."""
+    return load_all([files("capflog.rules"), *own])
+
+
 def load(folder: Traversable) -> Rulebook:
-    """Load every ``*.yaml`` file of a folder; a file that is no good is told of in ``errors``."""
+    """Load every ``*.yaml`` file of a folder; a file that is no good is told of in ``errors``, with all that is."""
+    return load_all([folder])
+
+
+def load_all(folders: Iterable[Traversable]) -> Rulebook:
+    """Load the rules of several folders, which must differ in their ids; of two with one id the earlier one counts."""
     rules: dict[str, Rule] = {}
     names: dict[str, str] = {}
     errors: list[str] = []
     left_out: set[str] = set()
     kinds = known_kinds()
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if not entry.name.endswith(".yaml"):
-            continue
-        try:
-            rule = read_rule(entry.read_text(encoding="utf-8"), entry.name, kinds)
-        except UnicodeDecodeError:
-            errors.append(f"{entry.name}: not UTF-8 text")
-        except OSError as error:
-            errors.append(f"{entry.name}: cannot be read: {error.strerror or error}")
-        except RuleError as error:
-            errors.append(str(error))
-        else:
-            if rule.id not in rules:
-                rules[rule.id], names[rule.id] = rule, entry.name
+    for folder in folders:
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+            if not entry.name.endswith((".yaml", ".yml")):
                 continue
-            errors.append(f"{entry.name}: id '{rule.id}' is taken by {names[rule.id]}")
-        left_out.add(entry.name.removesuffix(".yaml"))
+            try:
+                rule = read_rule(entry.read_text(encoding="utf-8-sig"), entry.name, kinds)
+            except UnicodeDecodeError:
+                errors.append(f"{entry.name}: not UTF-8 text")
+            except OSError as error:
+                errors.append(f"{entry.name}: cannot be read: {error.strerror or error}")
+            except RuleError as error:
+                errors += error.every
+            else:
+                if rule.id not in rules:
+                    rules[rule.id], names[rule.id] = rule, entry.name
+                    continue
+                errors.append(f"{entry.name}: id '{rule.id}' is taken by {names[rule.id]}")
+            left_out.add(entry.name.rpartition(".")[0])
     for rule in rules.values():
         # A rule that is told of already is not told of once more by each that names it.
         unknown = [n for n in (*rule.alternatives, *rule.supersedes) if n not in rules and n not in left_out]
@@ -218,21 +236,64 @@ def read_rule(text: str, name: str, kinds: frozenset[str]) -> Rule:
         return _read(text, name, kinds, quick=False)
 
 
+class _Faults:
+    """Gathers what is wrong with a rule file: one fault hides no other."""
+
+    def __init__(self) -> None:
+        self.every: list[str] = []
+
+    def of(self, reading: Callable[[], _T]) -> _T | None:
+        """Read a part; None where it is no good."""
+        try:
+            return reading()
+        except RuleError as error:
+            self.every += [one for one in error.every if one not in self.every]
+            return None
+
+    def tell(self) -> None:
+        """Raise all that is wrong, if anything is."""
+        if self.every:
+            raise RuleError(*self.every)
+
+
 def _read(text: str, name: str, kinds: frozenset[str], *, quick: bool) -> Rule:
     data, places = _yaml(text, name, quick=quick)
-    for key, value in data.items():
-        where = f"{name}, line {places[key].line}"
-        if key not in _KEYS:
-            raise RuleError(f"{where}: unknown key '{key}'{conditions.nearest(str(key), _KEYS)}")
-        if not isinstance(value, _KEYS[key]):
-            raise RuleError(f"{where}: '{key}' must be {_TYPES[_KEYS[key]]}")
-        if isinstance(value, str) and not value.strip():
-            raise RuleError(f"{where}: '{key}' is empty")
-    missing = [key for key in _NEEDED if key not in data]
+    faults = _Faults()
+    known = set(data)
+    for key, value in list(data.items()):
+        faults.of(lambda key=key, value=value: _check_key(key, value, places[key], name))  # type: ignore[misc]
+        if key in _KEYS and not isinstance(value, _KEYS[key]):
+            # (What is of the wrong kind is told of, and not looked into.)
+            del data[key]
+    missing = [key for key in _NEEDED if key not in known]
     if missing:
-        raise RuleError(f"{name}: lacks {', '.join(repr(key) for key in missing)}")
-    _check_words(data, name)
-    rule = Rule(
+        faults.every.append(f"{name}: lacks {', '.join(repr(key) for key in missing)}")
+    faults.of(lambda: _check_words(data, name))
+
+    def sentences(key: str) -> list[str]:
+        return faults.of(lambda: _sentences(data, key, name)) or []
+
+    def condition(key: str) -> conditions.Condition | None:
+        if not data.get(key, "").strip():
+            return None
+        return faults.of(lambda: _condition(data[key], places[key], name, key, kinds))
+
+    remedy, verify = sentences("remedy"), sentences("verify")
+    alternatives, supersedes = sentences("alternatives"), sentences("supersedes")
+    when, likely = condition("when"), condition("likely")
+    raised = faults.of(lambda: _raised(data, places, name, kinds)) or []
+    readings = faults.of(lambda: _readings(data, name)) or {}
+    references = faults.of(lambda: _references(data, name)) or []
+    shown = faults.of(lambda: _shown(data, name, kinds)) or []
+    cases = faults.of(lambda: _cases(data, name)) or []
+    every = [one for one in (when, likely, *(one.condition for one in raised)) if one is not None]
+    for what in ("a 'clock'", "the whole bundle"):
+        if 0 < sum(_asked_of(one) == what for one in every) < len(every):
+            faults.every.append(f"{name}: some of its conditions ask of {what}, others do not")
+    faults.of(lambda: _check_names(data, name, of_clocks=any(one.of_clocks for one in every)))
+    faults.tell()
+    assert when is not None  # (It is needed, and a fault otherwise.)
+    return Rule(
         id=data["id"],
         title=data["title"].strip(),
         severity=data["severity"],
@@ -242,26 +303,37 @@ def _read(text: str, name: str, kinds: frozenset[str], *, quick: bool) -> Rule:
         when=data["when"].strip(),
         likely=data["likely"].strip() if "likely" in data else None,
         explanation=" ".join(data["explanation"].split()),
-        remedy=_sentences(data, "remedy", name),
-        verify=_sentences(data, "verify", name),
-        alternatives=_sentences(data, "alternatives", name),
-        supersedes=_sentences(data, "supersedes", name),
-        references=_references(data, name),
-        condition=_condition(data["when"], places["when"], name, "when", kinds),
-        likely_condition=_condition(data["likely"], places["likely"], name, "likely", kinds)
-        if "likely" in data
-        else None,
-        raised=_raised(data, places, name, kinds),
-        read=_readings(data, name),
-        show=_shown(data, name, kinds),
+        remedy=remedy,
+        verify=verify,
+        alternatives=alternatives,
+        supersedes=supersedes,
+        references=references,
+        condition=when,
+        likely_condition=likely,
+        raised=raised,
+        read=readings,
+        show=shown,
         last_resort=data.get("last_resort", False),
-        cases=_cases(data, name),
+        cases=cases,
     )
-    of_clocks = {condition.of_clocks for condition in rule.every_condition}
-    if len(of_clocks) > 1:
-        raise RuleError(f"{name}: some of its conditions ask of a '{conditions.CLOCK}', others do not")
-    _check_names(data, name, of_clocks=True in of_clocks)
-    return rule
+
+
+def _asked_of(condition: conditions.Condition) -> str:
+    """Say what a condition is asked of, in words."""
+    if condition.of_clocks:
+        return f"a '{conditions.CLOCK}'"
+    return "the whole bundle" if condition.of_bundle else ""
+
+
+def _check_key(key: Any, value: Any, place: _Place, name: str) -> None:
+    """See that a key is one of a rule's, and its value of the right kind."""
+    where = f"{name}, line {place.line}"
+    if key not in _KEYS:
+        raise RuleError(f"{where}: unknown key '{key}'{conditions.nearest(str(key), _KEYS)}")
+    if not isinstance(value, _KEYS[key]):
+        raise RuleError(f"{where}: '{key}' must be {_TYPES[_KEYS[key]]}")
+    if isinstance(value, str) and not value.strip():
+        raise RuleError(f"{where}: '{key}' is empty")
 
 
 def _yaml(text: str, name: str, *, quick: bool) -> tuple[dict[str, Any], dict[str, _Place]]:
@@ -353,20 +425,24 @@ def _row(text: str, index: int) -> tuple[int, int]:
 
 
 def _check_words(data: dict[str, Any], name: str) -> None:
-    if not ID.fullmatch(data["id"]):
-        raise RuleError(f"{name}: id '{data['id']}' is not a slug such as 'ca-dns-failure'")
+    wrong = []
+    if "id" in data and not ID.fullmatch(data["id"]):
+        wrong.append(f"{name}: id '{data['id']}' is not a slug such as 'ca-dns-failure'")
     for key, words in (("severity", SEVERITIES), ("status", STATUSES), ("scope", SCOPES)):
-        if data[key] not in words:
-            raise RuleError(f"{name}: {key} '{data[key]}' is none of {', '.join(words)}")
+        if key in data and data[key] not in words:
+            wrong.append(f"{name}: {key} '{data[key]}' is none of {', '.join(words)}")
+    if wrong:
+        raise RuleError(*wrong)
 
 
 def _check_names(data: dict[str, Any], name: str, *, of_clocks: bool) -> None:
     """See that each ``{name}`` in the text is read out of the evidence or given; curl's ``%{name}`` is no such name."""
-    texts = [data["explanation"], *_sentences(data, "remedy", name), *_sentences(data, "verify", name)]
+    texts = [data.get("explanation", ""), *_sentences(data, "remedy", name), *_sentences(data, "verify", name)]
     known = {*GIVEN, *(GIVEN_OF_CLOCKS if of_clocks else ()), *data.get("read", {})}
-    for word in re.findall(r"(?<!%)\{(\w+)\}", " ".join(texts)):
-        if word not in known:
-            raise RuleError(f"{name}: the text names '{{{word}}}', which 'read' does not give")
+    words = dict.fromkeys(re.findall(r"(?<!%)\{(\w+)\}", " ".join(texts)))
+    wrong = [f"{name}: the text names '{{{word}}}', which 'read' does not give" for word in words if word not in known]
+    if wrong:
+        raise RuleError(*wrong)
 
 
 def _sentences(data: dict[str, Any], key: str, name: str) -> list[str]:
@@ -377,7 +453,7 @@ def _sentences(data: dict[str, Any], key: str, name: str) -> list[str]:
 
 
 def _references(data: dict[str, Any], name: str) -> list[dict[str, str]]:
-    references = data["references"]
+    references = data.get("references", [])
     for reference in references:
         good = isinstance(reference, dict) and isinstance(reference.get("title"), str)
         if not good or set(reference) - {"title", "url"}:
@@ -391,7 +467,7 @@ def _readings(data: dict[str, Any], name: str) -> dict[str, Reading]:
         if not isinstance(value, dict) or set(value) != {"pattern", "else"}:
             raise RuleError(f"{name}: read.{key} needs 'pattern' and 'else'")
         try:
-            pattern = conditions.compile_pattern(str(value["pattern"]))
+            pattern = patterns.compile_pattern(str(value["pattern"]))
         except ValueError as error:
             raise RuleError(f"{name}: read.{key}: {error}") from None
         if pattern.groups < 1:
@@ -411,7 +487,7 @@ def _shown(data: dict[str, Any], name: str, kinds: frozenset[str]) -> list[str]:
 def _condition(sentence: str, place: _Place, name: str, key: str, kinds: frozenset[str]) -> conditions.Condition:
     sentence = sentence.strip()
     try:
-        return conditions.read(sentence, kinds)
+        return grammar.read(sentence, kinds)
     except conditions.ConditionError as error:
         before = sum(len(row) for row in sentence.split("\n")[: error.line - 1]) + error.line - 1
         row, column = place.find(sentence, before + error.column - 1)
@@ -420,7 +496,9 @@ def _condition(sentence: str, place: _Place, name: str, key: str, kinds: frozens
 
 def _raised(data: dict[str, Any], places: dict[str, _Place], name: str, kinds: frozenset[str]) -> list[Raised]:
     """Read the higher severities, the highest first."""
-    own: Severity = data["severity"]
+    own: Severity = data.get("severity", "")
+    if own not in SEVERITIES:
+        return []
     higher = SEVERITIES[: SEVERITIES.index(own)]
     found: dict[Severity, Raised] = {}
     within = places["raised"].within() if "raised" in data else {}

@@ -13,6 +13,7 @@ import numpy as np
 
 from capflog.clock_log import each_once
 from capflog.conditions import FACTS, EventTest, event_tests
+from capflog.patterns import PatternTooSlowError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +31,9 @@ class Sieve:
     ``tests``: what is asked of the logs' events; ``of_facts``: what is asked of the engine's own facts, by kind.
     """
 
-    def __init__(self, facts: Facts, rules: Iterable[Rule]) -> None:
+    def __init__(self, facts: Facts, rules: Iterable[Rule], failed: dict[str, str] | None = None) -> None:
+        """Put the tests to all rows; a rule whose pattern takes too long is told of in ``failed``, with the reason."""
+        rules = list(rules)
         conditions = [condition for rule in rules for condition in rule.every_condition]
         every = dict.fromkeys(test for condition in conditions for test in event_tests(condition.tree))
         # What says that CES was at work is asked for here too (see diagnosis).
@@ -40,7 +43,7 @@ class Sieve:
         self.place = {test: place for place, test in enumerate(self.tests)}
         self.raw = frozenset(test.kind for test in self.tests if any(t.field == "raw" for t in test.tests))
         self._rows = facts.table.count
-        fitting = self._fitting(facts)
+        fitting = self._fitting(facts, rules, {} if failed is None else failed)
         self._hit = np.zeros(self._rows, dtype=bool)
         for rows in fitting:
             self._hit[rows] = True
@@ -50,35 +53,51 @@ class Sieve:
         for place, rows in enumerate(fitting):
             self._bits[np.searchsorted(self._hits, rows), place // 64] |= np.uint64(1 << place % 64)
 
-    def _fitting(self, facts: Facts) -> list[np.ndarray]:
-        """Give for each test the rows that fit it."""
+    def _fitting(self, facts: Facts, rules: Sequence[Rule], failed: dict[str, str]) -> list[np.ndarray]:
+        """Give for each test the rows that fit it; none where a pattern takes too long."""
         columns: dict[tuple[str, str], tuple[np.ndarray, list[Any]]] = {}
         of_kind = facts.table.rows_of_each({test.kind for test in self.tests})
         found = []
         for test in self.tests:
             every = of_kind[test.kind]
-            left = np.arange(len(every))
-            # The lines themselves come last: reading them back is dear.
-            for one in sorted(test.tests, key=lambda one: one.field == "raw"):
-                if not len(left):
-                    break
-                if one.field == "raw":
-                    numbers, values = facts.column("raw", test.kind, every[left])
-                    left = left[np.array([one.holds(value) for value in values], dtype=bool)[numbers]]
-                    continue
-                column = columns.get((test.kind, one.field))
-                if column is None:
-                    column = columns[test.kind, one.field] = facts.column(one.field, test.kind, every)
-                numbers, values = column
-                own = numbers if len(left) == len(numbers) else numbers[left]
-                asked, holds = np.zeros(len(values), dtype=bool), np.zeros(len(values), dtype=bool)
-                asked[own] = True
-                for number in np.flatnonzero(asked).tolist():
-                    holds[number] = one.holds(values[number])
-                if not holds.all():
-                    left = left[holds[own]]
+            try:
+                left = self._asked(facts, test, every, columns)
+            except PatternTooSlowError as error:
+                left = np.zeros(0, dtype=np.int64)
+                asking = (r for r in rules if any(test in event_tests(c.tree) for c in r.every_condition))
+                failed.update((rule.id, str(error)) for rule in asking)
             found.append(every[left])
         return found
+
+    @staticmethod
+    def _asked(
+        facts: Facts,
+        test: EventTest,
+        every: np.ndarray,
+        columns: dict[tuple[str, str], tuple[np.ndarray, list[Any]]],
+    ) -> np.ndarray:
+        """Give the places of those of the rows, all of one kind, that fit a test; ``columns`` keeps what it reads."""
+        left = np.arange(len(every))
+        # The lines themselves come last: reading them back is dear.
+        for one in sorted(test.tests, key=lambda one: one.field == "raw"):
+            if not len(left):
+                break
+            if one.field == "raw":
+                numbers, values = facts.column("raw", test.kind, every[left])
+                left = left[np.array([one.holds(value) for value in values], dtype=bool)[numbers]]
+                continue
+            column = columns.get((test.kind, one.field))
+            if column is None:
+                column = columns[test.kind, one.field] = facts.column(one.field, test.kind, every)
+            numbers, values = column
+            own = numbers if len(left) == len(numbers) else numbers[left]
+            asked, holds = np.zeros(len(values), dtype=bool), np.zeros(len(values), dtype=bool)
+            asked[own] = True
+            for number in np.flatnonzero(asked).tolist():
+                holds[number] = one.holds(values[number])
+            if not holds.all():
+                left = left[holds[own]]
+        return left
 
     def bits_for(self, tests: Iterable[EventTest]) -> np.ndarray:
         """Give the bits of tests, as many words as there are of them."""

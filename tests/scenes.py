@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from capflog.model import Clock, Enrollment
+    from capflog.rulebook import Rulebook
 
 NODE = "14.48.31.125"
 DAY = datetime(2019, 1, 16)  # noqa: DTZ001  (the node's clock names no zone)
@@ -78,8 +79,8 @@ def raw(name: str, text: str, modified: datetime | None = None) -> Held:
     return Held(name, text.encode(), modified)
 
 
-def analyzed(*members: Held) -> Analysis:
-    return analyze_members("bundle", members)
+def analyzed(*members: Held, rulebook: Rulebook | None = None) -> Analysis:
+    return analyze_members("bundle", members, rulebook)
 
 
 def enrollments(*members: Held) -> list[Enrollment]:

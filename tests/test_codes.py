@@ -469,7 +469,7 @@ def test_curl_names_that_changed_say_when() -> None:
 @pytest.mark.parametrize(
     ("query", "rules"),
     [
-        ("curl:6", {"ca-dns-failure"}),
+        ("curl:6", {"ca-dns-failure", "ca-dns-server-failed", "ca-dns-timeout", "ca-url-malformed"}),
         ("curl:51", {"ca-hostname-mismatch"}),
         (
             "curl:60",
@@ -479,14 +479,30 @@ def test_curl_names_that_changed_say_when() -> None:
                 "ca-hostname-mismatch",
                 "ca-cert-not-yet-valid",
                 "ca-cert-expired",
+                "ca-cert-revoked",
+                "ca-crl-unusable",
+                "ca-cert-wrong-purpose",
+                "ca-cert-weak",
+                "ca-chain-too-long",
+                "ca-issuer-invalid",
+                "ca-name-constraint",
+                "ca-cert-unsupported",
             },
         ),
         (
             "curl:28",
-            {"ca-dns-timeout", "ca-connect-timeout", "ca-tls-timeout", "ces-auth-timeout", "ces-enroll-timeout"},
+            {
+                "ca-dns-timeout",
+                "ca-connect-timeout",
+                "ca-tls-timeout",
+                "ces-auth-timeout",
+                "ces-enroll-timeout",
+                "ces-timeout-configurable",
+            },
         ),
         ("est:35", {"ces-no-answer", "ces-overloaded", "ces-auth-timeout", "ces-enroll-timeout"}),
-        ("curl:7", set()),
+        ("curl:7", {"ca-connection-refused", "ca-no-route", "ca-connect-timeout"}),
+        ("curl:23", set()),
     ],
 )
 def test_an_explanation_points_to_the_rules_that_know_more(query: str, rules: set[str]) -> None:

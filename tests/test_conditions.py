@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capflog import conditions
+from capflog import conditions, grammar
 from capflog.conditions import Condition, ConditionError
 from capflog.rulebook import known_kinds
 
@@ -25,7 +25,7 @@ def fact(kind: str, at: int | None = None, **values: str | float) -> Fact:
 
 
 def read(sentence: str) -> Condition:
-    return conditions.read(sentence, KINDS)
+    return grammar.read(sentence, KINDS)
 
 
 def match(sentence: str, *episode: Fact) -> list[Fact] | None:
@@ -473,7 +473,7 @@ WRONG = [
     ),
     ("curl.failed within", 1, 19, "expected a number"),
     ("curl.failed within ten s of curl.ok", 1, 20, "expected a number"),
-    ("curl.failed within 5 of curl.ok", 1, 22, "expected 's'"),
+    ("curl.failed within 5 of curl.ok", 1, 22, "expected 's', 'min' or 'h'"),
     ("curl.failed within 5 s", 1, 23, "expected 'of'"),
     ("(curl.failed", 1, 13, "expected ')'"),
     ("curl.failed)", 1, 12, "'and', 'or' or the end is expected before ')'"),

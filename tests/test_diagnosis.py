@@ -49,6 +49,8 @@ NO_CONNECTION = "43 (EST_ERR_IP_CONNECT)"
 LOGIN = "Curl call for MS CA login failed with return code"
 DNS = f"{LOGIN} 6 (Could not resolve: lab-dcc.michamen.com (Domain name not found))"
 REFUSED = f"{LOGIN} 7 (Failed to connect to lab-dc.michamen.com port 443: Connection refused)"
+#: What no rule knows better than by its code.
+UNKNOWN = f"{LOGIN} 23 (Failed writing body)"
 CHAIN_RULES = ["ca-chain-untrusted", "ca-self-signed"]
 
 
@@ -132,10 +134,10 @@ def test_a_rule_silences_those_that_say_less() -> None:
 def test_it_silences_them_where_it_speaks_itself_and_nowhere_else() -> None:
     rules = book(any_failure="curl.failed", code={"when": "curl.failed with code = 6", "supersedes": ["any-failure"]})
     report = report_of(
-        ciscora(login_fails(), "EnrollmentService.sh : nginx server PID value = 9", login_fails(REFUSED))
+        ciscora(login_fails(), "EnrollmentService.sh : nginx server PID value = 9", login_fails(UNKNOWN))
     )
     assert [start.causes for start in report.starts] == [["ca-dns-failure"], ["ca-request-failed"]]
-    report = report_of(*ces(fails(at("12:00:00")), fails(at("12:10:00"), REFUSED, 40)), rules=rules)
+    report = report_of(*ces(fails(at("12:00:00")), fails(at("12:10:00"), UNKNOWN, 40)), rules=rules)
     assert [start.causes for start in report.starts] == [["code"], ["any-failure"]]
     assert the("any-failure", report).occurrences == 1
 
@@ -362,7 +364,7 @@ def test_a_good_start_ends_it() -> None:
 def test_the_last_start_before_counts() -> None:
     report = report_of(
         capf(unanswered(PHONE, "12:10:00"), unanswered(OTHER, "13:10:00")),
-        *ces(fails(at("12:00:00")), fails(at("13:00:00"), REFUSED, 40)),
+        *ces(fails(at("12:00:00")), fails(at("13:00:00"), UNKNOWN, 40)),
     )
     assert causes(report) == {(PHONE, "12:10"): ["ca-dns-failure"], (OTHER, "13:10"): ["ca-request-failed"]}
 
@@ -378,7 +380,7 @@ def test_a_cause_of_its_own_is_not_replaced_by_that_of_a_start() -> None:
     where = "while SSL EST handshaking, client: 14.48.31.125, server: 0.0.0.0:8084"
     own = [
         Line(begun, "***EST [INFO][est_enroll_auth:356]--> TLS: no peer certificate"),
-        noted(begun + seconds(5), f"[warn] 31071#0: *2 login_to_certsrv_ca: {REFUSED} {where}"),
+        noted(begun + seconds(5), f"[warn] 31071#0: *2 login_to_certsrv_ca: {UNKNOWN} {where}"),
     ]
     cis, nginx = fails(at("12:00:00"))
     report = report_of(

@@ -95,7 +95,7 @@ def test_libests_own_sign_of_success_is_one(report: Reporter, written: Writer) -
 
 
 def test_a_request_that_curl_failed_for_is_a_failed_enrollment(report: Reporter, written: Writer) -> None:
-    failed = "login_to_certsrv_ca: Curl call for MS CA login failed with return code 6 (Could not resolve host: ca)"
+    failed = "login_to_certsrv_ca: Curl call for MS CA login failed with return code 6 (Could not resolve: ca (Domain name not found))"
     found = report(written(error=nginx(55, 5, failed, "warn")))
     assert [(e["outcome"], e["causes"]) for e in found["enrollments"]] == [("failed", ["ca-dns-failure"])]
     assert found["summary"]["verdict"] == "failing"

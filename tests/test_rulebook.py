@@ -275,7 +275,13 @@ def test_a_fault_in_a_condition_is_placed_in_the_file(condition: str, row: int, 
 
 def test_keys_that_come_by_a_merge_are_placed_somewhere() -> None:
     text = f"x: 1\n<<: {{when: curl.faild}}\n{written(when=None)}"
-    assert refused(text) == "a-rule.yaml, line 1: unknown key 'x'"
+    with pytest.raises(RuleError) as caught:
+        read(text)
+    # (One fault hides no other one.)
+    assert caught.value.every == [
+        "a-rule.yaml, line 1: unknown key 'x'",
+        "a-rule.yaml, line 2, column 12: 'when': no log has events of kind 'curl.faild' (did you mean 'curl.failed'?)",
+    ]
     assert refused(text.removeprefix("x: 1\n")).startswith("a-rule.yaml, line 1, column ")
 
 

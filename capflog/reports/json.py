@@ -54,6 +54,7 @@ def _document(report: Report, enrollments: list[dict[str, Any]]) -> dict[str, An
         },
         "findings": [_finding(finding) for finding in report.findings],
         "gaps": [{"id": gap.id, "message": gap.message, "collect": gap.collect} for gap in report.gaps],
+        "not_checked": [{"rule": one.rule, "lacking": one.lacking} for one in report.not_checked],
         "bundle": {"name": report.bundle, "members": [_member(member) for member in report.members]},
         "clocks": [_clock(clock) for clock in report.clocks],
         "starts": [_start(start) for start in report.starts],

@@ -387,13 +387,20 @@ def _amount(amount: float) -> str:
 
 
 def _lacking(page: Page, report: Report) -> None:
-    if not report.gaps:
+    if not report.gaps and not report.not_checked:
         return
     page.heading("What the bundle lacks")
     for gap in report.gaps:
         page.prose(gap.message, first=page.say("- "), indent=2, hang=2)
         if gap.collect.strip():
             page.prose(gap.collect, first=page.say("Collect: ", "bold"), indent=4, hang=9)
+    if report.not_checked:
+        counts = Counter(tuple(one.lacking) for one in report.not_checked)
+        told = [
+            f"{some(count, 'cause')} (no {joined([source_name(source) for source in lacking], 'or')})"
+            for lacking, count in counts.most_common()
+        ]
+        page.prose(f"Not checked: {joined(told)}.", first=page.say("- "), indent=2, hang=2)
 
 
 def _members(page: Page, members: Sequence[Member]) -> None:

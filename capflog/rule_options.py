@@ -1,0 +1,46 @@
+"""The option that adds the user's own rules, and the rulebook that comes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from capflog.console import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from capflog.rulebook import Rulebook
+
+_KEY = "capflog.rules"
+
+
+def rules_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--rules``; :func:`rulebook` knows of it."""
+    return click.option(
+        "--rules",
+        metavar="DIR",
+        multiple=True,
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        envvar="CAPFLOG_RULES",
+        expose_value=False,
+        callback=_keep,
+        help="Ask the rules (*.yaml) in this folder, too.  [env: CAPFLOG_RULES]",
+    )(command)
+
+
+def _keep(context: click.Context, _option: click.Parameter, folders: tuple[Path, ...]) -> None:
+    context.meta[_KEY] = folders
+
+
+def rulebook() -> Rulebook:
+    """Load the shipped rules and those of the option's folders; tell of each that is left out."""
+    from capflog.rulebook import builtin, with_folders  # noqa: PLC0415
+
+    folders = click.get_current_context().meta.get(_KEY, ())
+    book = with_folders(folders) if folders else builtin()
+    for error in book.errors:
+        say(f"rule left out: {error}")
+    return book
