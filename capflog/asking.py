@@ -19,6 +19,7 @@ from capflog.patterns import PatternTooSlowError
 from capflog.rows import NONE
 from capflog.sieve import Sieve, blocks, gathered
 from capflog.world import World
+from capflog.world import before as before_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -150,6 +151,7 @@ class Asking:
             if condition is not None
         ]
         self._reached = reached if asked_for(rules, "reached") else None
+        self._before = before_each(stories) if asked_for(rules, "previous") else None
         self.spoken: dict[int, Episode] = {}
         self.failed: dict[str, str] = {}
         self._sieve = Sieve(facts, rules, self.failed)
@@ -272,6 +274,8 @@ class Asking:
                 fact["waited"] = (story.answered - story.begin) / 1000
             if self._reached is not None:
                 fact["reached"] = self._reached(number)
+            if self._before is not None and (before := self._before[number]) is not None:
+                fact["previous"] = before
         return fact
 
     def _candidates(self, bits: tuple[int, ...], known: _Known) -> tuple[_Asked, ...]:

@@ -31,7 +31,7 @@ CLOCK = "clock"
 
 #: Fields of the facts that the engine itself puts into an episode, beside the events of the logs.
 FACTS = {
-    "enrollment": ("outcome", "error", "waited", "reached", "device"),
+    "enrollment": ("outcome", "error", "waited", "reached", "device", "previous"),
     "start": ("outcome",),
     CLOCK: ("source", "whose", "offset", "side", "zone_error", "zone_side", "step", "drift", "quality", "bound"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,7 +148,26 @@ class World:
             return self._reached(number)
         if name == "waited":
             return None if story.answered is None else (story.answered - story.begin) / 1000
+        if name == "previous":
+            return self.before[number]
         return getattr(story, name)
+
+    @cached_property
+    def before(self) -> list[str | None]:
+        """Of each enrollment how the same device's last one before it ended (see :func:`before`)."""
+        return before(self._stories)
+
+
+def before(stories: Sequence[Story]) -> list[str | None]:
+    """Tell of each enrollment how the same device's last one before it ended; None: there is none, or no device."""
+    found: list[str | None] = [None] * len(stories)
+    last: dict[str, str] = {}
+    for number in sorted(range(len(stories)), key=lambda number: stories[number].begin):
+        device = stories[number].device
+        if device is not None:
+            found[number] = last.get(device)
+            last[device] = stories[number].outcome
+    return found
 
 
 class Told:

@@ -500,7 +500,17 @@ def test_curl_names_that_changed_say_when() -> None:
                 "ces-timeout-configurable",
             },
         ),
-        ("est:35", {"ces-no-answer", "ces-overloaded", "ces-auth-timeout", "ces-enroll-timeout"}),
+        (
+            "est:35",
+            {
+                "ces-no-answer",
+                "ces-overloaded",
+                "ces-auth-timeout",
+                "ces-enroll-timeout",
+                "ces-connection-broke",
+                "ces-worker-died",
+            },
+        ),
         ("curl:7", {"ca-connection-refused", "ca-no-route", "ca-connect-timeout"}),
         ("curl:23", set()),
     ],

@@ -350,7 +350,8 @@ def test_all_causes_of_a_start_are_inherited() -> None:
     error = f"{LOGIN} 60 (SSL certificate problem: unable to get local issuer certificate)"
     report = report_of(capf(unanswered(PHONE, "12:10:00")), *ces(fails(at("12:00:00"), error)))
     assert causes(report) == {(PHONE, "12:10"): CHAIN_RULES}
-    assert ids(report) == CHAIN_RULES
+    # (The list of what CES trusts is a note beside them, and no cause.)
+    assert ids(report) == [*CHAIN_RULES, "ces-trusts-no-ca"]
 
 
 def test_a_good_start_ends_it() -> None:
@@ -420,7 +421,7 @@ def test_the_scope_is_the_rule_s_and_counts_the_phones() -> None:
     two = report_of(capf(tries(PHONE, at("12:10:00"), BAD_REQUEST), tries(OTHER, at("12:20:00"), BAD_REQUEST)))
     assert the("enrollment-failed", two).scope == "devices"
     assert the("enrollment-failed", two).devices == [PHONE, OTHER]
-    nobody = report_of(held("error.log", exchange(at("12:37:54"), None, status=400, rc="25 (EST_ERR_CA_ENROLL_FAIL)")))
+    nobody = report_of(held("error.log", exchange(at("12:37:54"), None, status=400, rc="69 (EST_ERR_CB_FAILED)")))
     assert (the("enrollment-failed", nobody).scope, the("enrollment-failed", nobody).devices) == ("device", [])
     service = report_of(ciscora(login_fails()))
     assert (service.findings[0].scope, service.findings[0].devices) == ("service", [])
@@ -490,7 +491,7 @@ def test_of_several_phones_each_has_its_own_later_success() -> None:
 
 
 def test_of_a_phone_that_no_log_names_no_success_tells() -> None:
-    bad = exchange(at("12:00:00"), None, status=400, rc="25 (EST_ERR_CA_ENROLL_FAIL)")
+    bad = exchange(at("12:00:00"), None, status=400, rc="69 (EST_ERR_CB_FAILED)")
     report = report_of(held("error.log", bad, exchange(at("12:10:00"), None, connection=6)))
     assert [e.outcome for e in report.enrollments] == ["failed", "issued"]
     assert not the("enrollment-failed", report).resolved
@@ -833,6 +834,7 @@ def test_a_last_resort_comes_after_what_knows_more() -> None:
         ("ca-chain-untrusted", "possible"),
         ("ca-self-signed", "possible"),
         ("enrollment-failed", "certain"),
+        ("ces-trusts-no-ca", "likely"),
     ]
 
 

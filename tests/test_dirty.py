@@ -95,7 +95,8 @@ def test_libests_own_sign_of_success_is_one(report: Reporter, written: Writer) -
 
 
 def test_a_request_that_curl_failed_for_is_a_failed_enrollment(report: Reporter, written: Writer) -> None:
-    failed = "login_to_certsrv_ca: Curl call for MS CA login failed with return code 6 (Could not resolve: ca (Domain name not found))"
+    text = "Could not resolve: ca (Domain name not found)"
+    failed = f"login_to_certsrv_ca: Curl call for MS CA login failed with return code 6 ({text})"
     found = report(written(error=nginx(55, 5, failed, "warn")))
     assert [(e["outcome"], e["causes"]) for e in found["enrollments"]] == [("failed", ["ca-dns-failure"])]
     assert found["summary"]["verdict"] == "failing"
@@ -119,7 +120,8 @@ def test_of_two_workers_side_by_side_the_refusal_is_his_whose_work_is_done(repor
     )
     found = report(written(error=log))
     assert sorted(e["outcome"] for e in found["enrollments"]) == ["failed", "issued"]
-    assert rules(found) == ["template-misconfigured"]
+    # (CAPF's trace would tell of whom it is.)
+    assert rules(found) == ["template-misconfigured", "capf-trace-not-collected"]
     proof = {e["line"]: e["text"] for e in found["findings"][0]["evidence"]}
     assert any("*2 navigate" in text for text in proof.values())
     assert not any("*3 " in text for text in proof.values())
@@ -158,14 +160,14 @@ def test_a_failure_that_nothing_explains_has_evidence_and_says_what_capf_was_tol
     log = (
         est("TLS: no peer certificate", "est_enroll_auth:356")
         + nginx(55, 2, f"login_to_certsrv_ca: {LOGIN}")
-        + est("Enrollment failed with rc=25 (EST_ERR_CA_ENROLL_FAIL)", level="WARNING")
+        + est("Enrollment failed with rc=69 (EST_ERR_CB_FAILED)", level="WARNING")
         + access(55, 400)
     )
     found = report(written(capf=CALL.format("SEPA") + ANSWER.format("SEPA", "13 (EST_ERR_HTTP_BAD_REQ)"), error=log))
     (finding,) = found["findings"]
     assert finding["rule"] == "enrollment-failed"
     assert "EST_ERR_HTTP_BAD_REQ" in finding["explanation"]
-    assert "EST_ERR_CA_ENROLL_FAIL" not in finding["explanation"]
+    assert "EST_ERR_CB_FAILED" not in finding["explanation"]
     assert finding["evidence"]
 
 

@@ -236,7 +236,7 @@ def test_in_the_same_bundle() -> None:
         (
             "every enrollment has code = 5",
             1,
-            "'enrollment' has no field 'code'; it has outcome, error, waited, reached, device",
+            "'enrollment' has no field 'code'; it has outcome, error, waited, reached, device, previous",
         ),
         ('trust list has "a"', 12, "expected 'names' or 'lacks'"),
         ("parameter ca_port", 18, "expected an operator and a value"),
