@@ -102,7 +102,10 @@ def diagnose(
         _causes(asking.spoken.get(number)) if start.ok is False else []
         for number, start in enumerate(starts, len(stories))
     ]
-    proofs = {id(start): np.concatenate([one.rows for one in start.spoken]) for start in inherited.values()}
+    proofs = {
+        id(start): np.concatenate([one.rows for one in start.spoken if one.severity == "error"])
+        for start in inherited.values()
+    }
     rows = {number: proofs[id(start)] for number, start in inherited.items()}
     verdict = _verdict(stories, starts, served, causes, of_starts, findings)
     return Diagnosis(findings, causes, of_starts, rows, reached, advance, verdict, not_checked(rules, sources))

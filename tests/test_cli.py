@@ -165,7 +165,7 @@ def test_the_same_logs_in_any_container_give_the_same_findings(
 ) -> None:
     source = ROOT / "samples" / "published" / "16-certificate-template-misconfiguration" / "error.log"
     expected = [f["rule"] for f in report(source)["findings"]]
-    assert expected == ["template-misconfigured"]
+    assert expected == ["template-misconfigured", "capf-trace-not-collected"]
     packed = tmp_path / "logs.tar.xz"
     with tarfile.open(packed, "w:xz") as archive:
         archive.add(source, arcname="logs/error.log")

@@ -485,7 +485,7 @@ WRONG = [
         "enrollment with code = 3",
         1,
         1,
-        "'enrollment' has no field 'code'; it has outcome, error, waited, reached, device",
+        "'enrollment' has no field 'code'; it has outcome, error, waited, reached, device, previous",
     ),
     ("curl.ok and start with waited > 9", 1, 13, "'start' has no field 'waited'; it has outcome"),
     ("curl.failed with waited > 9", 1, 1, "'curl.failed' has no field 'waited'; only 'enrollment' has it"),

@@ -395,12 +395,12 @@ def _lacking(page: Page, report: Report) -> None:
         if gap.collect.strip():
             page.prose(gap.collect, first=page.say("Collect: ", "bold"), indent=4, hang=9)
     if report.not_checked:
-        counts = Counter(tuple(one.lacking) for one in report.not_checked)
-        told = [
-            f"{some(count, 'cause')} (no {joined([source_name(source) for source in lacking], 'or')})"
-            for lacking, count in counts.most_common()
-        ]
-        page.prose(f"Not checked: {joined(told)}.", first=page.say("- "), indent=2, hang=2)
+        lacking = {source for one in report.not_checked for source in one.lacking}
+        logs = joined([source_name(source) for source in SOURCES if source in lacking])
+        told = (
+            f"Not checked: {some(len(report.not_checked), 'cause')} of which nothing but the logs of {logs} would tell."
+        )
+        page.prose(told, first=page.say("- "), indent=2, hang=2)
 
 
 def _members(page: Page, members: Sequence[Member]) -> None:

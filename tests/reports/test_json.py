@@ -165,6 +165,7 @@ def test_the_text_of_a_small_report() -> None:
         '"issued": 0, "failed": 0, "incomplete": 0},\n'
         '"findings": [],\n'
         '"gaps": [],\n'
+        '"not_checked": [],\n'
         '"bundle": {\n"name": "Büro.zip",\n"members": []\n},\n'
         '"clocks": [],\n'
         '"starts": [],\n'
