@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capflog.clock_facts import clock_fact
-from capflog.conditions import BUNDLE, CLOCK, PARAMETERS, Parameter, Whole, by_time, event_tests, may_hold
+from capflog.conditions import BUNDLE, CLOCK, TOLD, Before, Whole, by_time, event_tests, may_hold
 from capflog.facts import by_moment
 from capflog.patterns import PatternTooSlowError
 from capflog.rows import NONE
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from capflog.starts import Start
     from capflog.steps import Columns
     from capflog.story import Story
-    from capflog.world import Told
+    from capflog.world import History
 
 SURENESS: tuple[Confidence, ...] = ("possible", "likely", "certain")
 
-#: The kind of an episode's fact, its outcome, its error, and the version of CAPF's service parameters: these have few
-#: values, and by them most rules are ruled out.
-_Known = tuple[str | None, str | None, str | None, int]
+#: The kind of an episode's fact, its outcome, its error, and the version of what had been told before it: these have
+#: few values, and by them most rules are ruled out.
+_Known = tuple[str | None, str | None, str | None, tuple[int, int]]
 
 _NO_ROWS = np.zeros(0, dtype=np.int64)
 
@@ -136,11 +136,11 @@ class Asking:
         rules: Sequence[Rule],
         reached: Callable[[int], str | None],
         sources: Collection[str] = (),
-        told: Told | None = None,
+        told: History | None = None,
     ) -> None:
         """Ask; ``reached`` tells of an enrollment, by its number, the last step that succeeded.
 
-        ``sources``: the logs that there are; ``told``: CAPF's service parameters as they were read.
+        ``sources``: the logs that there are; ``told``: what CAPF and CES tell of themselves.
         """
         self._columns, self._facts = columns, facts
         self._stories, self._starts = stories, starts
@@ -156,7 +156,7 @@ class Asking:
         self.failed: dict[str, str] = {}
         self._sieve = Sieve(facts, rules, self.failed)
         self._world = World(facts.table, sources, stories, clocks, reached, self._rows_of)
-        self._told = told if any(c.of_parameters for rule in rules for c in rule.every_condition) else None
+        self._told = told if any(c.of_before for rule in rules for c in rule.every_condition) else None
         self._outcomes: dict[Any, tuple[_Said, ...]] = {}
         self._tests: dict[tuple[_Asked, ...], np.ndarray] = {}
         self._shown: dict[str, np.ndarray | None] = {}
@@ -189,25 +189,26 @@ class Asking:
         numbers: dict[_Known, int] = {}
 
         def number(kind: str | None, outcome: str | None, error: str | None, at: int | None) -> int:
-            version = 0 if self._told is None else self._told.version(at)
+            version = (0, 0) if self._told is None else self._told.version(at)
             return numbers.setdefault((kind, outcome, error, version), len(numbers))
 
         every = [number("enrollment", s.outcome, s.error, s.begin) for s in self._stories]
         for start in self._starts:
             outcome = {True: "ok", False: "failed", None: "unknown"}[start.ok]
-            every.append(number("start", outcome, None, self._time_of(start.rows)))
+            every.append(number("start", outcome, None, self._time_of(start.rows, last=True)))
         every += [number(None, None, None, self._time_of(rows)) for rows in strays]
         every += [number(CLOCK, None, None, None)] * len(self._clocks)
         every += [number(BUNDLE, None, None, None)] * bundle
         return np.array(every, dtype=np.int64), list(numbers)
 
-    def _time_of(self, rows: Sequence[int] | np.ndarray) -> int | None:
-        """Give the first time that any of these rows bears; only where it is of use."""
+    def _time_of(self, rows: Sequence[int] | np.ndarray, *, last: bool = False) -> int | None:
+        """Give the first time that any of these rows bears, or the last one at which it can be; where it is of use."""
         if self._told is None:
             return None
-        times = self._facts.table.time[np.asarray(rows, dtype=np.int64)]
+        table = self._facts.table
+        times = (table.latest if last else table.time)[np.asarray(rows, dtype=np.int64)]
         times = times[times != NONE]
-        return int(times.min()) if len(times) else None
+        return int(times.max() if last else times.min()) if len(times) else None
 
     def _ask_all(
         self,
@@ -286,7 +287,7 @@ class Asking:
         def fits(test: Any) -> bool | None:
             if isinstance(test, Whole):
                 return self._of_world(test) is not None
-            if isinstance(test, Parameter):
+            if isinstance(test, Before):
                 return self._told is not None and test.of(self._told.of(version)) is not None
             if test.kind not in self._sieve.of_facts:
                 return self._sieve.fits(test, bits)
@@ -380,7 +381,7 @@ class Asking:
         fact: dict[str, Any] | None,
         asked: tuple[_Asked, ...],
         sure: tuple[bool, ...],
-        version: int,
+        version: tuple[int, int],
     ) -> tuple[_Said, ...]:
         """Ask the conditions of rows that fit some test; where ``sure`` is given some of them are merely likely."""
         place_of = {row: place for place, row in enumerate(own.tolist())}
@@ -394,7 +395,7 @@ class Asking:
             facts.append(fact)
         facts.append({"kind": BUNDLE, "at": None, "world": self._world})
         if self._told is not None:
-            facts.append({"kind": PARAMETERS, "at": None, "told": self._told.of(version)})
+            facts.append({"kind": TOLD, "at": None, "told": self._told.of(version)})
         found: dict[str, _Found] = {}
         for one in asked:
             rule = one.rule

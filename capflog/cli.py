@@ -17,7 +17,7 @@ from capflog.console import FAILED, OK, UNUSABLE, put, say, screen, stop
 from capflog.device_options import device_options
 from capflog.excerpt_options import excerpt_options
 from capflog.last import of_last
-from capflog.rule_options import rulebook, rules_option
+from capflog.rule_options import left_out, rulebook, rules_option, tell
 from capflog.stopping import stopped
 from capflog.where import chosen, cut, needs_bundle, restricted, where_option
 
@@ -200,7 +200,7 @@ def analyze(
     analysis = _analyzed(bundles, clocks.told, store, keep=not no_store, quiet=quiet)
     report = analysis.report
     if where is not None:
-        report = restricted(report, chosen(analysis, where))
+        report = restricted(report, chosen(analysis, where), where)
     if form == "json":
         from capflog.reports import json as json_report  # noqa: PLC0415
 
@@ -254,6 +254,8 @@ def check(
         put(gate.render(report, failing, fail_on=fail_on, **screen()))
     if unread:
         stop(f"a gate needs all that it is asked of; not read: {', '.join(unread)}")
+    if left_out():
+        stop("a gate needs all its rules; some are left out, see above")
     if failing:
         raise click.exceptions.Exit(FAILED)
 
@@ -348,7 +350,8 @@ def _timelines_of(
         there = {e.device or e.id for e in analysis.report.enrollments if e.id in ids}
         fit = [name for name in wanted if name in there]
         if not fit:
-            stop(f"no enrollment of {device} fits --where")
+            say(f"no enrollment of {device} fits --where")
+            return []
         return [cut(one, ids) for one in timelines(analysis, fit, every=every)]
     needs_bundle(where, bundles)
 
@@ -416,7 +419,7 @@ def _devices_of(
         analysis = _read_only(bundles, clocks, quiet)
         report, zone = analysis.report, analysis.alignment.display_zone
         if where is not None:
-            report = restricted(report, chosen(analysis, where))
+            report = restricted(report, chosen(analysis, where), where)
         return Devices(report.bundle, devices_of(report.enrollments), report.clocks, zone)
 
     needs_bundle(where, bundles)
@@ -503,14 +506,16 @@ def rules_test(folder: Path | None) -> None:
     \b
       capflog rules test my-rules/
     """
+    from capflog.reports.layout import some  # noqa: PLC0415
     from capflog.rulecases import run_cases  # noqa: PLC0415
 
     book, own = _own_rules(folder)
     outcomes = list(run_cases(book, own))
-    wrong = [outcome for outcome in outcomes if outcome.wrong]
-    for outcome in wrong:
-        put(f"{outcome.rule}: {outcome.case}: {outcome.wrong}")
-    put(f"{len(own)} rules, {len(outcomes)} cases, {len(wrong)} wrong")
+    wrong = [f"{outcome.rule}: {outcome.case}: {outcome.wrong}" for outcome in outcomes if outcome.wrong]
+    wrong += [f"{name}: it has no case" for name in sorted(own) if not book.rules[name].cases]
+    for line in wrong:
+        put(line)
+    put(f"{some(len(own), 'rule')}, {some(len(outcomes), 'case')}, {len(wrong)} wrong")
     if wrong or book.errors:
         raise click.exceptions.Exit(FAILED)
 
@@ -523,26 +528,33 @@ def rules_lint(folder: Path | None) -> None:
     \b
       capflog rules lint my-rules/
     """
+    from capflog.reports.layout import some  # noqa: PLC0415
     from capflog.rulelint import remarks  # noqa: PLC0415
 
     book, own = _own_rules(folder)
     found = [remark for name in sorted(own) for remark in remarks(book.rules[name], book.rules)]
     for remark in found:
         put(f"{remark.rule}: {remark.text}" if remark.fault else f"{remark.rule}: note: {remark.text}")
-    faults = sum(remark.fault for remark in found) + len(book.errors)
-    put(f"{len(own)} rules, {faults} faults")
+    faults = sum(remark.fault for remark in found) + len(book.errors) + len(book.remarks)
+    put(f"{some(len(own), 'rule')}, {some(faults, 'fault')}")
     if faults:
         raise click.exceptions.Exit(FAILED)
 
 
 def _own_rules(folder: Path | None) -> tuple[Rulebook, set[str]]:
     """Load the rules, and name those that are asked for: all that ship, or those of a folder."""
-    from capflog.rulebook import builtin, load, with_folders  # noqa: PLC0415
+    from capflog.rulebook import builtin, with_folders  # noqa: PLC0415
 
-    book = builtin() if folder is None else with_folders([folder])
-    for error in book.errors:
-        say(f"rule left out: {error}")
-    return book, set(book.rules if folder is None else load(folder).rules) & set(book.rules)
+    if folder is None:
+        book = builtin()
+        tell(book)
+        return book, set(book.rules)
+    book = with_folders([folder])
+    tell(book)
+    own = set(book.rules) - set(builtin().rules)
+    if not own and not book.errors:
+        stop(f"{folder}: no rule in it: files that end in .yaml or .yml, not in folders below")
+    return book, own
 
 
 @cli.command()

@@ -24,7 +24,7 @@ from capflog.events import VALUES
 from capflog.patterns import Pattern, compile_pattern
 
 if TYPE_CHECKING:
-    from capflog.world import World
+    from capflog.world import Told, World
 
 #: The fact that stands for a clock.
 CLOCK = "clock"
@@ -42,8 +42,9 @@ TIMELESS = frozenset({"start", CLOCK})
 #: Fields of the events of the logs.
 FIELDS = frozenset(VALUES) | {"device", "session", "level", "source", "text", "raw"}
 
-#: The facts of the whole that each episode has beside its own: the bundle, and CAPF's service parameters at the time.
-BUNDLE, PARAMETERS = "bundle", "parameters"
+#: The facts of the whole that each episode has beside its own: the bundle, and what was told at the time: CAPF's
+#: service parameters, and the certificates that CES trusts.
+BUNDLE, TOLD = "bundle", "told"
 
 Fact = Mapping[str, Any]
 """An event as conditions see it: ``kind``, ``at`` (ms, or None) and the fields by their names; absent = not borne."""
@@ -160,21 +161,44 @@ class Within:
         return self.part.match(episode) if any(fact["kind"] == self.kind for fact in episode) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Before:
+    """What is asked of what CAPF and CES had told of themselves before the episode."""
+
+    __slots__ = ()
+
+    def match(self, episode: Sequence[Fact]) -> Match | None:
+        told: Told | None = next((fact["told"] for fact in episode if fact["kind"] == TOLD), None)
+        return None if told is None else self.of(told)
+
+    def of(self, told: Told) -> Match | None:
+        """Ask it of what was told."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Parameter(Before):
     """``parameter NAME OP VALUE``: of CAPF's service parameters, as it read them last before the episode."""
 
     name: str
     holds: Callable[[Any], bool]
 
-    def match(self, episode: Sequence[Fact]) -> Match | None:
-        told: Mapping[str, Fact] | None = next((f["told"] for f in episode if f["kind"] == PARAMETERS), None)
-        return None if told is None else self.of(told)
-
-    def of(self, told: Mapping[str, Fact]) -> Match | None:
-        """Ask it of the parameters by name, each with its row and ``value``."""
-        fact = told.get(self.name)
+    def of(self, told: Told) -> Match | None:
+        fact = told.parameters.get(self.name)
         return [fact] if fact is not None and self.holds(fact["value"]) else None
+
+
+@dataclass(frozen=True)
+class Trusted(Before):
+    """``trust list names "..."``, ``lacks``: of the list that CES printed at its last start before; none: neither."""
+
+    named: bool
+    holds: Callable[[Any], bool]
+
+    def of(self, told: Told) -> Match | None:
+        found = [fact for fact in told.trusted if self.holds(fact["value"])]
+        if self.named:
+            return found or None
+        return list(told.trusted) if told.trusted and not found else None
 
 
 class Whole:
@@ -305,9 +329,9 @@ class Condition:
         return named or not any(event_tests(self.tree))
 
     @property
-    def of_parameters(self) -> bool:
-        """Whether it asks of CAPF's service parameters."""
-        return any(isinstance(one, Parameter) for one in _all_of(self.tree))
+    def of_before(self) -> bool:
+        """Whether it asks of what CAPF and CES had told of themselves before."""
+        return any(isinstance(one, Before) for one in _all_of(self.tree))
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -352,10 +376,10 @@ def _all_of(tree: Any) -> Iterator[Any]:
 def may_hold(tree: Any, fits: Callable[[Any], bool | None]) -> bool | None:
     """Say what a condition comes to by what is known of an episode, without a look at its events.
 
-    ``fits`` tells of each ``KIND with ...`` whether an event of the episode fits it, and of each :class:`Parameter` and
+    ``fits`` tells of each ``KIND with ...`` whether an event of the episode fits it, and of each :class:`Before` and
     :class:`Whole` whether it holds. True, False; None: not known.
     """
-    if isinstance(tree, (EventTest, Parameter, Whole)):
+    if isinstance(tree, (EventTest, Before, Whole)):
         return fits(tree)
     if isinstance(tree, Counted):
         # How many there are, only their rows tell.
@@ -395,19 +419,22 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def comparing(name: str, value: Any) -> Callable[[Any], bool]:
-    compare = OPERATORS[name]
+@dataclass(frozen=True, slots=True)
+class Comparing:
+    """``= VALUE`` and the other comparisons; a text and a number are alike where they are written so."""
 
-    def holds(borne: Any) -> bool:
+    name: str
+    value: Any
+
+    def __call__(self, borne: Any) -> bool:
+        compare, value = OPERATORS[self.name], self.value
         if borne is None:
-            return name == "!="
+            return self.name == "!="
         if isinstance(value, str) and isinstance(borne, str):
             return compare(borne.casefold(), value.casefold())
         if isinstance(value, str) or isinstance(borne, str):
-            return name in ("=", "!=") and compare(str(borne).casefold(), str(value).casefold())
+            return self.name in ("=", "!=") and compare(str(borne).casefold(), str(value).casefold())
         return compare(borne, value)
-
-    return holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,9 +452,23 @@ def matching(pattern: str) -> Matching:
     return Matching(compile_pattern(pattern))
 
 
-def among(values: Sequence[Any]) -> Callable[[Any], bool]:
-    tests = [comparing("=", value) for value in values]
-    return lambda borne: any(test(borne) for test in tests)
+@dataclass(frozen=True, slots=True)
+class Among:
+    """``in (...)``: equal to one of them."""
+
+    values: tuple[Any, ...]
+
+    def __call__(self, borne: Any) -> bool:
+        return any(Comparing("=", value)(borne) for value in self.values)
+
+
+def values_of(holds: Callable[[Any], bool]) -> tuple[Any, ...]:
+    """Give the values that a test is about, where it names any."""
+    if isinstance(holds, Negated):
+        return values_of(holds.test)
+    if isinstance(holds, Comparing):
+        return (holds.value,)
+    return holds.values if isinstance(holds, Among) else ()
 
 
 @dataclass(frozen=True, slots=True)

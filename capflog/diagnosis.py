@@ -24,7 +24,7 @@ from capflog.model import Clock, Evidence, Finding, NotChecked, Verdict
 from capflog.rows import NONE
 from capflog.rulebook import PARAMETERS, SEVERITIES
 from capflog.unchecked import not_checked
-from capflog.world import Told
+from capflog.world import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -87,7 +87,7 @@ def diagnose(
         rules,
         lambda number: step_named(int(reached[number])),
         sources,
-        Told(facts.table, ordered(columns, facts.table, facts.table.rows_of("capf.param").tolist())),
+        History(facts.table, ordered(columns, facts.table, facts.table.rows_of("capf.param").tolist()), starts),
     )
     served = _Served(facts.table, stories, starts)
     inherited = _inherit(asking, stories, starts, served)

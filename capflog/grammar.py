@@ -28,6 +28,9 @@ _OTHER_WORDS = (
     "|names|lacks|the|same|bundle"
 )
 
+#: How an episode can end.
+OUTCOMES = {"enrollment": ("issued", "failed", "incomplete"), "start": ("ok", "failed", "unknown")}
+
 #: Units of time, in seconds.
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -108,6 +111,11 @@ class _Checks:
         if strange is not None:
             has = f"it has {', '.join(own)}" if name in FACTS else f"only {_having(strange)} has it"
             _fail(at, text, f"'{name}' has no field '{strange}'; {has}")
+        for test in tests:
+            known = OUTCOMES.get(name) if test.field == "outcome" else None
+            wrong = [v for v in tree_of.values_of(test.holds) if known is not None and str(v).lower() not in known]
+            if known is not None and wrong:
+                _fail(at, text, f"no {name} has the outcome '{wrong[0]}': it is one of {', '.join(known)}")
         return tuple(tests)
 
     @staticmethod
@@ -170,12 +178,12 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
     value = (number | string | word).set_name("a value")
     operator_ = pp.one_of(list(OPERATORS)).set_name("an operator")
 
-    comparison = (operator_ - value).set_parse_action(lambda t: tree_of.comparing(t[0], t[1]))
+    comparison = (operator_ - value).set_parse_action(lambda t: tree_of.Comparing(t[0], t[1]))
     pattern = string.copy().add_parse_action(checks.pattern)
     matching = keyword["matches"].suppress() - pattern
     listed = (
         keyword["in"].suppress() - pp.Suppress("(") - pp.DelimitedList(value) - pp.Suppress(")")
-    ).set_parse_action(lambda t: tree_of.among(list(t)))
+    ).set_parse_action(lambda t: tree_of.Among(tuple(t)))
     borne = (keyword["missing"] | keyword["present"]).set_name("'missing' or 'present'")
     there = (keyword["is"].suppress() - borne).set_parse_action(
         lambda t: [(lambda value: value is None) if t[0] == "missing" else (lambda value: value is not None)]
@@ -233,7 +241,7 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
         - source
         - (keyword["over"] | keyword["under"]).set_name("'over' or 'under'")
         - duration
-    ).set_parse_action(lambda t: tree_of.Offset(t[0], tree_of.comparing(">" if t[1] == "over" else "<", t[2])))
+    ).set_parse_action(lambda t: tree_of.Offset(t[0], tree_of.Comparing(">" if t[1] == "over" else "<", t[2])))
     parameter = (
         keyword["parameter"].suppress()
         + pp.NotAny(starts)
@@ -245,7 +253,7 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
         + keyword["list"].suppress()
         - (keyword["names"] | keyword["lacks"]).set_name("'names' or 'lacks'")
         - pattern
-    ).set_parse_action(lambda t: _trusted(t[0], t[1]))
+    ).set_parse_action(lambda t: tree_of.Trusted(t[0] == "names", t[1]))
 
     condition = pp.Forward()
     condition.set_name("a condition")
@@ -277,11 +285,3 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
     )
     # Without this a tab counts as up to eight columns.
     return condition.parse_with_tabs()
-
-
-def _trusted(word: str, holds: Callable[[Any], bool]) -> Any:
-    """Make ``trust list names|lacks ...``: of the certificates that CES said it trusts; none told: neither is true."""
-    named = tree_of.EventTest("ces.cert.added", (tree_of.testing("subject", holds),))
-    if word == "names":
-        return named
-    return tree_of.AllOf((tree_of.EventTest("ces.cert.added", ()), tree_of.Absent(named)))

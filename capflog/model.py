@@ -272,6 +272,9 @@ class Report:
     """What contradicts what the user told, a sentence each."""
     capf_starts: list[CapfStart] = field(default_factory=list)
     """CAPF's starts, in the order of time; ``starts`` are those of CES."""
+    where: str | None = None
+    """The condition that chose the enrollments, of ``every`` so many; None: all are there."""
+    every: int = 0
     not_checked: list[NotChecked] = field(default_factory=list)
     """The rules that no log of the bundle lets speak: of what they tell, nothing is known."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from capflog.rulebook import Rulebook
 
-_KEY = "capflog.rules"
+_KEY, _LEFT_OUT = "capflog.rules", "capflog.rules.left_out"
 
 
 def rules_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,8 +39,25 @@ def rulebook() -> Rulebook:
     """Load the shipped rules and those of the option's folders; tell of each that is left out."""
     from capflog.rulebook import builtin, with_folders  # noqa: PLC0415
 
-    folders = click.get_current_context().meta.get(_KEY, ())
+    meta = click.get_current_context().meta
+    folders = meta.get(_KEY, ())
     book = with_folders(folders) if folders else builtin()
+    meta[_LEFT_OUT] = bool(book.errors)
+    tell(book)
+    for folder in folders:
+        if not any(path.suffix in (".yaml", ".yml") for path in folder.iterdir()):
+            say(f"--rules {folder}: no rule in it: files that end in .yaml or .yml, not in folders below")
+    return book
+
+
+def left_out() -> bool:
+    """Tell whether a rule of the rulebook that was loaded could not be read."""
+    return bool(click.get_current_context().meta.get(_LEFT_OUT))
+
+
+def tell(book: Rulebook) -> None:
+    """Say what is wrong with rules, and which are left out for it."""
     for error in book.errors:
         say(f"rule left out: {error}")
-    return book
+    for remark in book.remarks:
+        say(f"rule: {remark}")

@@ -120,10 +120,14 @@ class Rule:
 
 @dataclass(slots=True)
 class Rulebook:
-    """All rules that could be loaded, by their ids, and one message for each that could not."""
+    """All rules that could be loaded, by their ids, and all that is wrong with those that could not.
+
+    ``remarks``: what is wrong with rules that are asked all the same.
+    """
 
     rules: dict[str, Rule]
     errors: list[str]
+    remarks: list[str] = field(default_factory=list)
 
 
 def known_kinds() -> frozenset[str]:
@@ -172,17 +176,21 @@ def load_all(folders: Iterable[Traversable]) -> Rulebook:
                     continue
                 errors.append(f"{entry.name}: id '{rule.id}' is taken by {names[rule.id]}")
             left_out.add(entry.name.rpartition(".")[0])
+    remarks: list[str] = []
     for rule in rules.values():
         # A rule that is told of already is not told of once more by each that names it.
         unknown = [n for n in (*rule.alternatives, *rule.supersedes) if n not in rules and n not in left_out]
-        errors += [f"{names[rule.id]}: names the rule '{name}', which there is not" for name in dict.fromkeys(unknown)]
-        errors += [
+        remarks += [
+            f"{names[rule.id]}: names the rule '{name}', which there is not{conditions.nearest(name, rules)}"
+            for name in dict.fromkeys(unknown)
+        ]
+        remarks += [
             f"{names[rule.id]}: supersedes {name if name != rule.id else 'itself'}"
             + (", which supersedes it: neither would speak" if name != rule.id else "")
             for name in rule.supersedes
             if name in rules and rule.id in rules[name].supersedes
         ]
-    return Rulebook(rules, errors)
+    return Rulebook(rules, errors, remarks)
 
 
 _KEYS: dict[str, type] = {

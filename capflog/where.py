@@ -54,7 +54,8 @@ def chosen(analysis: Analysis, where: Condition) -> set[str]:
     from capflog.advance import step_named  # noqa: PLC0415
     from capflog.asking import Asking  # noqa: PLC0415
     from capflog.facts import ordered  # noqa: PLC0415
-    from capflog.world import Told  # noqa: PLC0415
+    from capflog.starts import find_starts  # noqa: PLC0415
+    from capflog.world import History  # noqa: PLC0415
 
     columns, facts, stories = analysis.columns, analysis.facts, analysis.stories
     reached = analysis.advance.reached(stories)
@@ -69,14 +70,12 @@ def chosen(analysis: Analysis, where: Condition) -> set[str]:
         [_rule(where)],
         lambda number: step_named(int(reached[number])),
         {member.source for member in analysis.report.members if member.source},
-        Told(facts.table, told),
+        History(facts.table, told, find_starts(analysis.events)),
     )
     for why in asking.failed.values():
         stop(f"--where: {why}")
     every = analysis.report.enrollments
     ids = {every[number].id for number in asking.spoken}
-    if not ids:
-        stop(f"--where: none of the {len(every):,} enrollments fits")
     say(f"--where: {len(ids):,} of {len(every):,} enrollments")
     return ids
 
@@ -104,17 +103,18 @@ def _rule(where: Condition) -> Any:
     )
 
 
-def restricted(report: Report, ids: set[str]) -> Report:
-    """Give the report of some enrollments alone: with the findings of their phones, and those that are of no phone."""
+def restricted(report: Report, ids: set[str], where: Condition) -> Report:
+    """Give the report of some enrollments alone: with the findings of their phones, and those that are of no phone.
+
+    Its verdict stays the whole bundle's.
+    """
     enrollments = [one for one in report.enrollments if one.id in ids]
     devices = sorted({one.device for one in enrollments if one.device is not None})
     causes = {cause for one in enrollments for cause in one.causes}
     findings = [f for f in report.findings if f.rule in causes or not f.devices or set(f.devices) & set(devices)]
-    outcomes = {one.outcome for one in enrollments}
-    verdict = report.verdict
-    if "failed" not in outcomes:
-        verdict = "healthy" if "issued" in outcomes else "inconclusive"
-    return replace(report, enrollments=enrollments, devices=devices, findings=findings, verdict=verdict)
+    text = " ".join(where.text.split())
+    every = len(report.enrollments)
+    return replace(report, enrollments=enrollments, devices=devices, findings=findings, where=text, every=every)
 
 
 def cut(timeline: Timeline, ids: set[str]) -> Timeline:

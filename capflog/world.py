@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from capflog.conditions import EventTest, Fact, Match, Test
     from capflog.model import Clock
+    from capflog.starts import Start
     from capflog.story import Story
     from capflog.table import Table
 
@@ -170,31 +173,71 @@ def before(stories: Sequence[Story]) -> list[str | None]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
 class Told:
-    """CAPF's service parameters in the order in which it read them: what was told at a time."""
+    """What had been told up to a time: CAPF's service parameters by name, and the certificates that CES trusts.
 
-    def __init__(self, table: Table, rows: Sequence[int]) -> None:
-        self._times: list[int] = []
-        self._told: list[Mapping[str, Fact]] = [{}]
+    Each is a fact with its row and ``value``. ``trusted`` is empty where CES printed no list.
+    """
+
+    parameters: Mapping[str, Fact]
+    trusted: Sequence[Fact]
+
+
+class History:
+    """When CAPF read its service parameters, and when CES printed what it trusts: each start of theirs is a version.
+
+    ``rows``: those of CAPF's parameters, in the order of time.
+    """
+
+    def __init__(self, table: Table, rows: Sequence[int], starts: Sequence[Start]) -> None:
+        self._table = table
+        read: dict[str, Fact] = {}
+        self._read: list[tuple[int, dict[str, Fact]]] = []
         for row in rows:
             name, value = table.word("parameter", row), table.word("value", row)
             if name is None or value is None:
                 continue
             number: str | int = int(value) if value.isascii() and value.isdecimal() and len(value) <= 9 else value
-            fact = {"kind": "capf.param", "at": int(table.time[row]), "row": row, "value": number}
-            self._times.append(int(table.time[row]))
-            self._told.append({**self._told[-1], name: fact})
+            known = read.get(name)
+            read[name] = {"kind": "capf.param", "at": int(table.time[row]), "row": row, "value": number}
+            # (Most are read as they were before: that is no new version.)
+            if self._read and known is not None and known["value"] == number:
+                continue
+            # (What bears no time was read no earlier than what stands before it.)
+            at = max(int(table.time[row]), self._read[-1][0] if self._read else NONE)
+            if self._read and self._read[-1][0] == at:
+                self._read[-1] = (at, dict(read))
+            else:
+                self._read.append((at, dict(read)))
+        kinds = table.kinds.index("ces.cert.added") if "ces.cert.added" in table.kinds else -1
+        self._lists: list[tuple[int, list[Fact]]] = []
+        for start in starts:
+            own = np.asarray(start.rows, dtype=np.int64)
+            added = own[table.kind[own] == kinds]
+            if not len(added):
+                continue
+            known_times = table.latest[own][table.latest[own] != NONE]
+            at = int(known_times.max()) if len(known_times) else NONE
+            facts: list[Fact] = [
+                {"kind": "ces.cert.added", "at": None, "row": row, "value": table.word("subject", row)}
+                for row in added.tolist()
+            ]
+            self._lists.append((at, facts))
+        self._lists.sort(key=lambda pair: pair[0])
 
-    def version(self, time: int | None) -> int:
-        """Give the number of what was told up to a time, in ms (None: all of it)."""
+    def version(self, time: int | None) -> tuple[int, int]:
+        """Give the version of what was told up to a time, in ms (None: all of it).
+
+        Two numbers, of the parameters and of the list: 0 is nothing yet.
+        """
         if time is None or time == NONE:
-            return len(self._times)
-        found = 0
-        for place, at in enumerate(self._times, 1):
-            if at == NONE or at <= time:
-                found = place
-        return found
+            return len(self._read), len(self._lists)
+        read = bisect_right(self._read, time, key=lambda pair: pair[0])
+        lists = bisect_right(self._lists, time, key=lambda pair: pair[0])
+        return read, lists
 
-    def of(self, version: int) -> Mapping[str, Fact]:
-        """Give the parameters of a version by name."""
-        return self._told[version]
+    def of(self, version: tuple[int, int]) -> Told:
+        """Give what was told in a version."""
+        read, lists = version
+        return Told(self._read[read - 1][1] if read else {}, self._lists[lists - 1][1] if lists else [])

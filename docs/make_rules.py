@@ -20,8 +20,9 @@ DOCS = Path(__file__).parent
 def document() -> str:
     """Give the whole text."""
     head = (DOCS / "rules.head.md").read_text(encoding="utf-8")
-    fields = ", ".join(f"`{name}`" for name in VALUES if name != "detail")
-    head = head.replace("@FIELDS@", fields).replace("@KINDS@", "\n".join(_kinds()))
+    fields = ["| field | what it is |", "|---|---|"]
+    fields += [f"| `{name}` | {_cell(meaning)} |" for name, (_, meaning) in sorted(VALUES.items()) if name != "detail"]
+    head = head.replace("@FIELDS@", "\n".join(fields)).replace("@KINDS@", "\n".join(_kinds()))
     rules = sorted(builtin().rules.values(), key=lambda rule: (SEVERITIES.index(rule.severity), rule.id))
     return "\n".join([head.rstrip("\n"), "", "## The rules that ship", "", *_table(rules), "", *_each(rules)])
 

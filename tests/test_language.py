@@ -169,6 +169,15 @@ def test_the_trust_list() -> None:
     assert spoken('trust list lacks "michamen" and curl.failed', ciscora=trust + REFUSED) is not None
     assert spoken('trust list names "SUDI" and curl.failed', ciscora=trust + REFUSED) is not None
     assert spoken('trust list names "michamen" and curl.failed', ciscora=trust + REFUSED) is None
+    # CES prints some of it with each request: what counts is the list of its start.
+    log = (
+        "2019/02/27 12:00:05 [warn] 31071#0: *2 ossl_init_cert_store: Adding cert to store (/DC=com/CN=lab-ca)"
+        + TAIL
+        + "2019/02/27 12:00:05 [info] 31071#0: *2 login_to_certsrv_ca: Secure connection to MS CertServ completed "
+        "successfully using the following URL https://lab-dc.michamen.com:443/certsrv" + TAIL
+    )
+    for condition in ('trust list lacks "SUDI"', 'trust list names "lab-ca"'):
+        assert spoken(f"{condition} in the same enrollment", ciscora=trust, nginx=log) is None
     # None was told: nothing is known of it.
     assert spoken('trust list lacks "michamen" and curl.failed', ciscora=REFUSED) is None
 
@@ -239,6 +248,12 @@ def test_in_the_same_bundle() -> None:
             "'enrollment' has no field 'code'; it has outcome, error, waited, reached, device, previous",
         ),
         ('trust list has "a"', 12, "expected 'names' or 'lacks'"),
+        (
+            "enrollment with outcome = succeeded",
+            1,
+            "no enrollment has the outcome 'succeeded': it is one of issued, failed, incomplete",
+        ),
+        ("start with outcome in (ok, good)", 1, "no start has the outcome 'good': it is one of ok, failed, unknown"),
         ("parameter ca_port", 18, "expected an operator and a value"),
         ("curl.failed in the same phone", 25, "expected 'enrollment', 'start' or 'bundle'"),
         (

@@ -41,6 +41,7 @@ def document(report: Report) -> dict[str, Any]:
 
 
 def _document(report: Report, enrollments: list[dict[str, Any]]) -> dict[str, Any]:
+    chosen = {} if report.where is None else {"where": {"condition": report.where, "of": report.every}}
     return {
         "schema": SCHEMA,
         "tool": {"name": "capflog", "version": capflog.__version__},
@@ -52,6 +53,7 @@ def _document(report: Report, enrollments: list[dict[str, Any]]) -> dict[str, An
             "failed": report.count("failed"),
             "incomplete": report.count("incomplete"),
         },
+        **chosen,
         "findings": [_finding(finding) for finding in report.findings],
         "gaps": [{"id": gap.id, "message": gap.message, "collect": gap.collect} for gap in report.gaps],
         "not_checked": [{"rule": one.rule, "lacking": one.lacking} for one in report.not_checked],

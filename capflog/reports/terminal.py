@@ -70,7 +70,8 @@ def render(
 
 
 def _head(page: Page, report: Report, found: list[Problem], times: Times) -> None:
-    verdict = page.say(f"{report.verdict.upper()}  ", _VERDICTS[report.verdict])
+    word = report.verdict.upper() if report.where is None else "CHOSEN"
+    verdict = page.say(f"{word}  ", _VERDICTS[report.verdict] if report.where is None else "bold cyan")
     hang = verdict.cell_len
     for line in _verdict(report, found):
         page.add(page.say(line, "bold"), first=verdict, hang=hang, width=PROSE)
@@ -106,6 +107,9 @@ def _head(page: Page, report: Report, found: list[Problem], times: Times) -> Non
 def _verdict(report: Report, found: list[Problem]) -> list[str]:
     """The verdict in words, a line for each thought."""
     every, failed = len(report.enrollments), report.count("failed")
+    if report.where is not None:
+        # (What is left out may have failed: there is no verdict on some.)
+        return [f"{every:,} of {some(report.every, 'enrollment')}, those with: {report.where}"]
     errors = [p for p in found if p[0].severity == "error"]
     standing = [p for p in errors if not all(f.resolved for f in p)]
     if report.verdict == "failing":
