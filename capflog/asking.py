@@ -167,7 +167,8 @@ class Asking:
         of_clocks = [one for one in self._conditions if one.of == CLOCK]
         self._clocks = list(clocks) if of_clocks else []
         if self._clocks:
-            beside = self._sieve.first_of(_tests(of_clocks), _BESIDE_CLOCK)
+            most = max(condition.most for condition in _all_of(of_clocks))
+            beside = self._sieve.first_of(_tests(of_clocks), max(_BESIDE_CLOCK, most))
             groups += [beside] * len(self._clocks)
         of_bundle = [one for one in self._conditions if one.of == BUNDLE]
         if of_bundle:
@@ -300,8 +301,19 @@ class Asking:
             for one in self._conditions
             if one.of == (kind if kind in (CLOCK, BUNDLE) else "")
             and one.rule.id not in self.failed
-            and may_hold(one.condition.tree, fits) is not False
+            and self._may_hold(one, fits)
         )
+
+    def _may_hold(self, asked: _Asked, fits: Callable[[Any], bool | None]) -> bool:
+        try:
+            return may_hold(asked.condition.tree, fits) is not False
+        except Exception as error:  # noqa: BLE001  (whatever a rule does: it is told of, and stops no other)
+            self._fail(asked.rule, error)
+            return False
+
+    def _fail(self, rule: Rule, error: Exception) -> None:
+        """Note that a rule could not be asked."""
+        self.failed[rule.id] = str(error) if isinstance(error, PatternTooSlowError) else repr(error)
 
     def _of_world(self, asked: Whole) -> Match | None:
         """Ask of the bundle, once."""
@@ -322,9 +334,10 @@ class Asking:
         of_fact: tuple[bool, ...] = ()
         if fact is not None:
             tests = self._sieve.of_facts[fact["kind"]]
-            of_fact = tuple(all(t.holds(fact.get(t.field)) for t in test.tests) for test in tests)
+            of_fact = tuple(self._fits(test, fact) for test in tests)
         key = (asked, bits, of_fact, sure, known[3])
-        alike = not any(by_time(condition.tree) for condition in _all_of(asked))
+        # (What more than the episode proves has rows of its own.)
+        alike = not any(by_time(condition.tree) or condition.by_whole for condition in _all_of(asked))
         said = self._outcomes.get(key) if alike else None
         if said is None:
             said = self._said(own, fact, asked, sure, known[3])
@@ -356,6 +369,13 @@ class Asking:
             kind == BUNDLE,
             spoken,
         )
+
+    def _fits(self, test: EventTest, fact: dict[str, Any]) -> bool:
+        """Tell whether the fact of an episode fits; where that cannot be told, its conditions tell it once more."""
+        try:
+            return all(one.holds(fact.get(one.field)) for one in test.tests)
+        except PatternTooSlowError:
+            return False
 
     def _tests_of(self, asked: tuple[_Asked, ...]) -> np.ndarray:
         """Give the bits of the tests that conditions ask for: no other row can make them true."""
@@ -402,7 +422,7 @@ class Asking:
             try:
                 match = one.condition.match(facts)
             except Exception as error:  # noqa: BLE001  (whatever a rule does: it is told of, and stops no other)
-                self.failed[rule.id] = str(error) if isinstance(error, PatternTooSlowError) else repr(error)
+                self._fail(rule, error)
                 continue
             if match is None:
                 continue
@@ -416,7 +436,8 @@ class Asking:
                 confidence = "likely"
             stories = [f["story"] for f in match if "story" in f]
             found[rule.id] = _Found(rule, places, others, stories, confidence)
-        spoken = [(its, *_severity(its.rule, facts)) for its in found.values() if its.rule.id not in self.failed]
+        graded = [(its, self._severity(its.rule, facts)) for its in found.values() if its.rule.id not in self.failed]
+        spoken = [(its, *grade) for its, grade in graded if grade is not None]
         firm = any(severity == "error" and not its.rule.last_resort for its, severity, _ in spoken)
         spoken = [one for one in spoken if not (one[0].rule.last_resort and firm)]
         silenced = {name for its, *_ in spoken for name in its.rule.supersedes}
@@ -435,6 +456,18 @@ class Asking:
         said.sort(key=lambda s: (-SURENESS.index(s.confidence), s.rule.last_resort, s.rule.id))
         return tuple(said)
 
+    def _severity(self, rule: Rule, facts: Sequence[Fact]) -> tuple[Severity, Match] | None:
+        """Give the severity of a rule that speaks, and the events that raise it; None: it could not be asked."""
+        try:
+            for raised in rule.raised:
+                match = raised.condition.match(facts)
+                if match is not None:
+                    return raised.severity, match
+        except Exception as error:  # noqa: BLE001  (whatever a rule does: it is told of, and stops no other)
+            self._fail(rule, error)
+            return None
+        return rule.severity, []
+
     def _sort(self) -> None:
         """Put the proof of all that was said in the order of time, each row once."""
         spoken, self._unsorted = self._unsorted, []
@@ -450,15 +483,6 @@ class Asking:
             one.rows = rows[begin:end]
 
 
-def _severity(rule: Rule, facts: Sequence[Fact]) -> tuple[Severity, Match]:
-    """Give the severity of a rule that speaks, and the events that raise it."""
-    for raised in rule.raised:
-        match = raised.condition.match(facts)
-        if match is not None:
-            return raised.severity, match
-    return rule.severity, []
-
-
 def _all_of(asked: Iterable[_Asked]) -> list[Condition]:
     """Give the conditions and those that raise the severity of their rules."""
     return [c for one in asked for c in (one.condition, *(raised.condition for raised in one.rule.raised))]
@@ -467,6 +491,11 @@ def _all_of(asked: Iterable[_Asked]) -> list[Condition]:
 def _tests(asked: Iterable[_Asked]) -> Iterator[EventTest]:
     """Give all that is asked of the events for these."""
     return (test for condition in _all_of(asked) for test in event_tests(condition.tree))
+
+
+def parameters_of(conditions: Iterable[Condition]) -> set[str]:
+    """Name CAPF's service parameters that conditions ask for."""
+    return {name for condition in conditions for name in condition.parameters}
 
 
 def asked_for(rules: Sequence[Rule], name: str) -> bool:

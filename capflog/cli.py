@@ -254,8 +254,8 @@ def check(
         put(gate.render(report, failing, fail_on=fail_on, **screen()))
     if unread:
         stop(f"a gate needs all that it is asked of; not read: {', '.join(unread)}")
-    if left_out():
-        stop("a gate needs all its rules; some are left out, see above")
+    if left_out() or any(finding.rule == "rule-failed" for finding in report.findings):
+        stop("a gate needs all its rules; some could not be asked, see above")
     if failing:
         raise click.exceptions.Exit(FAILED)
 
@@ -508,13 +508,14 @@ def rules_test(folder: Path | None) -> None:
     """
     from capflog.reports.layout import some  # noqa: PLC0415
     from capflog.rulecases import run_cases  # noqa: PLC0415
+    from capflog.safe_text import visible  # noqa: PLC0415
 
     book, own = _own_rules(folder)
     outcomes = list(run_cases(book, own))
     wrong = [f"{outcome.rule}: {outcome.case}: {outcome.wrong}" for outcome in outcomes if outcome.wrong]
     wrong += [f"{name}: it has no case" for name in sorted(own) if not book.rules[name].cases]
     for line in wrong:
-        put(line)
+        put(visible(line))
     put(f"{some(len(own), 'rule')}, {some(len(outcomes), 'case')}, {len(wrong)} wrong")
     if wrong or book.errors:
         raise click.exceptions.Exit(FAILED)
@@ -530,11 +531,12 @@ def rules_lint(folder: Path | None) -> None:
     """
     from capflog.reports.layout import some  # noqa: PLC0415
     from capflog.rulelint import remarks  # noqa: PLC0415
+    from capflog.safe_text import visible  # noqa: PLC0415
 
     book, own = _own_rules(folder)
     found = [remark for name in sorted(own) for remark in remarks(book.rules[name], book.rules)]
     for remark in found:
-        put(f"{remark.rule}: {remark.text}" if remark.fault else f"{remark.rule}: note: {remark.text}")
+        put(visible(f"{remark.rule}: {remark.text}" if remark.fault else f"{remark.rule}: note: {remark.text}"))
     faults = sum(remark.fault for remark in found) + len(book.errors) + len(book.remarks)
     put(f"{some(len(own), 'rule')}, {some(faults, 'fault')}")
     if faults:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from capflog.events import VALUES
 from capflog.patterns import Pattern, compile_pattern
@@ -69,8 +69,6 @@ class Test:
 
     field: str
     holds: Callable[[Any], bool]
-    pattern: Pattern | None = None
-    """What it looks for, where it looks for a pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +131,7 @@ class Counted:
         found = [fact for _, fact in self.event.all_in(episode)]
         if self.seconds is None:
             return found if len(found) >= self.least else None
-        timed = [fact for fact in found if fact["at"] is not None]
+        timed = sorted((fact for fact in found if fact["at"] is not None), key=lambda fact: fact["at"])
         spell = crowded([fact["at"] for fact in timed], self.least, self.seconds)
         return None if spell is None else timed[spell[0] : spell[1]]
 
@@ -162,9 +160,10 @@ class Within:
 
 
 class Before:
-    """What is asked of what CAPF and CES had told of themselves before the episode."""
+    """What is asked of what CAPF and CES had told of themselves before; ``kind``: the events that tell it."""
 
-    __slots__ = ()
+    kind: ClassVar[str]
+    holds: Callable[[Any], bool]
 
     def match(self, episode: Sequence[Fact]) -> Match | None:
         told: Told | None = next((fact["told"] for fact in episode if fact["kind"] == TOLD), None)
@@ -179,6 +178,7 @@ class Before:
 class Parameter(Before):
     """``parameter NAME OP VALUE``: of CAPF's service parameters, as it read them last before the episode."""
 
+    kind: ClassVar[str] = "capf.param"
     name: str
     holds: Callable[[Any], bool]
 
@@ -191,6 +191,7 @@ class Parameter(Before):
 class Trusted(Before):
     """``trust list names "..."``, ``lacks``: of the list that CES printed at its last start before; none: neither."""
 
+    kind: ClassVar[str] = "ces.cert.added"
     named: bool
     holds: Callable[[Any], bool]
 
@@ -336,7 +337,36 @@ class Condition:
     @property
     def kinds(self) -> frozenset[str]:
         """Every kind of event that must be logged somewhere, for it to be told whether it holds."""
-        return frozenset(test.kind for test in event_tests(self.tree) if test.kind not in FACTS)
+        found = {test.kind for test in event_tests(self.tree) if test.kind not in FACTS}
+        return frozenset(found | {one.kind for one in _all_of(self.tree) if isinstance(one, Before)})
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """CAPF's service parameters that it asks for."""
+        return frozenset(one.name for one in _all_of(self.tree) if isinstance(one, Parameter))
+
+    @property
+    def by_whole(self) -> bool:
+        """Whether it asks of more than an episode has: what proves it then is not among the episode's events."""
+        return any(isinstance(one, (Before, Whole)) for one in _all_of(self.tree))
+
+    @property
+    def most(self) -> int:
+        """The largest number of events of one sort that it asks for."""
+        return max((one.least for one in _all_of(self.tree) if isinstance(one, Counted)), default=1)
+
+    @property
+    def tests(self) -> list[Callable[[Any], bool]]:
+        """Every test that it makes of a value."""
+        found = [one.holds for test in event_tests(self.tree) for one in test.tests]
+        for one in _all_of(self.tree):
+            if isinstance(one, (Before, Offset)):
+                found.append(one.holds)
+            elif isinstance(one, Spread):
+                found += [test.holds for test in one.tests]
+            elif isinstance(one, Every):
+                found += [test.holds for test in (*one.chosen, *one.tests)]
+        return found
 
     def match(self, episode: Sequence[Fact]) -> Match | None:
         """Give the events that make it true (maybe none, for an absence), or None where it is false."""
@@ -481,10 +511,10 @@ class Negated:
         return not self.test(borne)
 
 
-def testing(name: str, holds: Callable[[Any], bool]) -> Test:
-    """Make a test on a field."""
+def pattern_of(holds: Callable[[Any], bool]) -> Pattern | None:
+    """Give the pattern that a test looks for; None: it looks for none."""
     inner = holds.test if isinstance(holds, Negated) else holds
-    return Test(name, holds, inner.pattern if isinstance(inner, Matching) else None)
+    return inner.pattern if isinstance(inner, Matching) else None
 
 
 def made(text: str, tree: Any) -> Condition:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from capflog.advance import Advance, step_named
-from capflog.asking import SURENESS, Asking, Episode, Spoken, asked_for
+from capflog.asking import SURENESS, Asking, Episode, Spoken, asked_for, parameters_of
 from capflog.clock_facts import compared, likewise, words_of
 from capflog.clock_log import each_once
 from capflog.facts import Facts, ordered, when
 from capflog.model import Clock, Evidence, Finding, NotChecked, Verdict
+from capflog.patterns import PatternTooSlowError
 from capflog.rows import NONE
 from capflog.rulebook import PARAMETERS, SEVERITIES
 from capflog.unchecked import not_checked
@@ -87,11 +88,16 @@ def diagnose(
         rules,
         lambda number: step_named(int(reached[number])),
         sources,
-        History(facts.table, ordered(columns, facts.table, facts.table.rows_of("capf.param").tolist()), starts),
+        History(
+            facts.table,
+            ordered(columns, facts.table, facts.table.rows_of("capf.param").tolist()),
+            starts,
+            parameters_of(condition for rule in rules for condition in rule.every_condition),
+        ),
     )
     served = _Served(facts.table, stories, starts)
     inherited = _inherit(asking, stories, starts, served)
-    findings = _findings(columns, facts, stories, asking.spoken, inherited, served)
+    findings = _findings(columns, facts, stories, asking.spoken, inherited, served, asking.failed)
     findings += [_failed(rulebook.rules[name], why) for name, why in sorted(asking.failed.items())]
     causes = {
         number: _causes(inherited.get(number) or asking.spoken.get(number))
@@ -127,8 +133,8 @@ def _failed(rule: Rule, why: str) -> Finding:
         evidence=[],
         evidence_total=0,
         explanation=f"It was stopped: {why}. Whether its cause is there is not known; all other rules were asked.",
-        remedy=[f"Mend the rule: capflog rule {rule.id} shows its condition, capflog rules lint tells what is wrong."],
-        verify=["capflog rules test runs its cases."],
+        remedy=["Mend the rule: capflog rules lint DIR, with its folder, names patterns for which no bound is proven."],
+        verify=["capflog rules test DIR runs its cases."],
         alternatives=[],
         references=[],
     )
@@ -211,6 +217,14 @@ class _Gathered:
         for one, episode in zip(self.spoken, self.episodes, strict=True):
             yield from (story for story in (episode.story, *one.among) if story is not None)
 
+    def devices(self, table: Table) -> set[str]:
+        """Name the devices that it hits: those of the enrollments, and those that lines of the bundle's proof name."""
+        found = {story.device for story in self.stories() if story.device is not None}
+        if any(episode.whole for episode in self.episodes):
+            codes = table.device[self.rows]
+            found |= {table.devices[code] for code in codes[codes >= 0].tolist()}
+        return found
+
     def span(self, table: Table) -> tuple[int | None, int | None]:
         """Give the first and the last time of what it was said on; of clocks' steps, those of the steps."""
         if asked_for([self.rule], "step"):
@@ -234,8 +248,12 @@ def _findings(
     spoken: Mapping[int, Episode],
     inherited: Mapping[int, Episode],
     served: _Served,
+    failed: dict[str, str],
 ) -> list[Finding]:
-    """Gather what was said into one finding for each rule, most important first."""
+    """Gather what was said into one finding for each rule, most important first.
+
+    ``failed`` is told of the rules whose names could not be read out of the lines: their texts have other words.
+    """
     gathered: dict[str, _Gathered] = {}
 
     def add(one: Spoken, episode: Episode, *, own: bool) -> None:
@@ -257,6 +275,7 @@ def _findings(
         rows = each_once(np.concatenate([one.rows for one in entry.spoken]))
         entry.rows = np.array(ordered(columns, facts.table, rows.tolist()), dtype=np.int64)
     readings = _Readings(facts.table, list(gathered.values()))
+    failed.update(readings.failed)
     parameters = _Parameters(columns, facts.table)
     findings = [_finding(facts, entry, readings, parameters, served) for entry in gathered.values()]
     facts.table.forget_texts()
@@ -276,7 +295,7 @@ def _findings(
 
 def _finding(facts: Facts, entry: _Gathered, readings: _Readings, parameters: _Parameters, served: _Served) -> Finding:
     rule = entry.rule
-    devices = sorted({story.device for story in entry.stories() if story.device is not None})
+    devices = sorted(entry.devices(facts.table))
     first, last = entry.span(facts.table)
     confidence = max((s.confidence for s in entry.spoken), key=SURENESS.index)
     scope: Literal["device", "devices", "service"] = "service"
@@ -299,7 +318,7 @@ def _finding(facts: Facts, entry: _Gathered, readings: _Readings, parameters: _P
         first=when(first),
         last=when(last),
         occurrences=len(entry.episodes),
-        resolved=_resolved(entry, last, served),
+        resolved=_resolved(entry, last, served, facts.table),
         evidence=[_evidence(facts, row) for row in entry.rows[:EVIDENCE_KEPT].tolist()],
         evidence_total=len(entry.rows),
         explanation=explanation,
@@ -360,6 +379,7 @@ class _Tally:
 
     def __init__(self, entry: _Gathered, rows: np.ndarray) -> None:
         self.rule = entry.rule
+        self.failed = ""
         # Where each of the rows stands in the order of time; -1: it is none of the rule's.
         self._places = np.full(len(rows), -1, dtype=np.int32)
         self._places[np.searchsorted(rows, entry.rows)] = np.arange(len(entry.rows))
@@ -369,11 +389,15 @@ class _Tally:
     def take(self, at: int, line: str) -> None:
         """Read a line, that of the row that stands ``at`` this place of the rows."""
         place = int(self._places[at])
-        if place < 0:
+        if place < 0 or self.failed:
             return
         for name, reading in self.rule.read.items():
             counts, first = self._counts[name], self._first[name]
-            groups = reading.pattern.groups_in(line)
+            try:
+                groups = list(reading.pattern.groups_in(line))
+            except PatternTooSlowError as error:
+                self.failed = str(error)
+                return
             for number, group in enumerate(groups):
                 counts[group] += 1
                 if group not in first or (place, number) < first[group]:
@@ -401,6 +425,7 @@ class _Readings:
             for tally in tallies:
                 tally.take(place_of[row], line)
         self._found = {tally.rule.id: tally.readings() for tally in tallies}
+        self.failed = {tally.rule.id: tally.failed for tally in tallies if tally.failed}
 
     def of(self, rule: Rule, *, safe: bool) -> dict[str, str]:
         """Give the most frequent reading of each name, or the rule's other words.
@@ -419,10 +444,17 @@ def _filled(text: str, readings: Mapping[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda name: readings.get(name[1], name[0]), text)
 
 
-def _resolved(entry: _Gathered, last: int | None, served: _Served) -> bool:
-    """Tell whether a later success shows that the cause is gone; how a clock stands, or the bundle, none does."""
-    if any(e.clock is not None or e.whole for e in entry.episodes):
+def _resolved(entry: _Gathered, last: int | None, served: _Served, table: Table) -> bool:
+    """Tell whether a later success shows that the cause is gone; of clocks, and of what a bundle lacks, none does."""
+    if any(e.clock is not None for e in entry.episodes):
         return False
+    if any(e.whole for e in entry.episodes):
+        devices = entry.devices(table)
+        if entry.rule.severity == "info" or not len(entry.rows) or last is None:
+            return False
+        if entry.rule.scope == "device":
+            return bool(devices) and all(served.last_of.get(device, NONE) > last for device in devices)
+        return bool(served.begins) and served.begins[-1] > last
     own = [served.place[id(e.start)] for e in entry.episodes if e.start is not None]
     if last is None:
         # Nothing tells when it was: of starts without a time, a later one in the order of the log stands for later.

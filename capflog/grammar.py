@@ -34,8 +34,8 @@ OUTCOMES = {"enrollment": ("issued", "failed", "incomplete"), "start": ("ok", "f
 #: Units of time, in seconds.
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
-#: What is more of anything than a bundle has.
-_MOST = 1_000_000
+#: No more than so many of anything are counted.
+_MOST = 1_000
 
 
 def read(text: str, kinds: frozenset[str]) -> Condition:
@@ -138,8 +138,8 @@ class _Checks:
     @staticmethod
     def counted(text: str, at: int, found: pp.ParseResults) -> Any:
         least, what, *seconds = found
-        if least < 1:
-            _fail(at, text, "at least 1 of it must be asked for")
+        if not 1 <= least <= _MOST:
+            _fail(at, text, f"at least 1 of it must be asked for, and no more than {_MOST:,}")
         if isinstance(what, tree_of.EventTest):
             if what.kind in FACTS:
                 _fail(at, text, f"'{what.kind}' is a fact of the whole: there is one")
@@ -200,7 +200,7 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
         | (keyword["not"] + (keyword["matches"] | keyword["in"]))
     )
     test = (field.copy().add_parse_action(checks.field) + predicate).set_parse_action(
-        lambda t: tree_of.testing({"text": "detail"}.get(t[0], t[0]), t[1])
+        lambda t: tree_of.Test({"text": "detail"}.get(t[0], t[0]), t[1])
     )
     tests = test + pp.ZeroOrMore(keyword["and"].suppress() + pp.FollowedBy(field + starts) + test)
     event = (
@@ -211,7 +211,8 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
         lambda t: [(t[0], (lambda i, _a, j, _b: i > j) if t[0] == "after" else (lambda i, _a, j, _b: i < j))]
     )
     unit = (keyword["min"] | keyword["s"] | keyword["h"]).set_name("'s', 'min' or 'h'")
-    duration = (number + unit).set_parse_action(lambda t: float(t[0]) * _UNITS[t[1]])
+    amount = pp.Regex(r"[0-9]{1,9}(?:\.[0-9]{1,9})?(?![\w.])").set_name("a number")
+    duration = (amount + unit).set_parse_action(lambda t: float(t[0]) * _UNITS[t[1]])
     nearness = (keyword["within"].suppress() - duration - keyword["of"].suppress()).set_parse_action(
         lambda t: [("within", _near(t[0]))]
     )

@@ -1,8 +1,9 @@
 """Regular expressions of rules, which must not hang the run: a bound is proven for each, or each search has its time.
 
 Python's matcher goes back and tries again, which can take longer than anyone waits. A pattern is *bounded* if its parse
-tree shows that the work grows with the square of the text at most: what repeats without a limit is single characters,
-and from such a repetition on there is one way to go, or nothing else that repeats. Other patterns are run by the
+tree shows that the work grows with the square of the text at most: what repeats is single characters, and from such a
+repetition on there is one way to go, or nothing else that repeats; of other choices, few are open at a time. Other
+patterns are run by the
 ``regex`` package, which can be told to stop. A text is searched up to :data:`LONGEST` characters.
 """
 
@@ -23,8 +24,8 @@ LONGEST = 4096
 #: So long may one search of a pattern without a proven bound take, and all searches of one pattern together. (s)
 ONE_SEARCH, ALL_SEARCHES = 1.0, 30.0
 
-#: From so many times on a repetition counts as one without a limit.
-_MANY = 64
+#: So many ways to go on may be open at a place; a group may be repeated so often, each time told from the next.
+_WAYS, _UNROLLED = 64, 16
 
 #: A set of characters: which of the first 256 are in it, and of which sorts any other one is (digits, letters, blanks,
 #: others).
@@ -116,18 +117,21 @@ def is_bounded(pattern: str) -> bool:
         # (Without the parse tree nothing is proven.)
         return False
     tree = parser.parse(pattern, re.IGNORECASE)
+    if tree.state.flags & ~(re.IGNORECASE | re.UNICODE):
+        return False
     return _walk(list(tree), _NOTHING) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """What is known of all that follows: the characters that it can begin with, whether it can be empty, whether
-    something in it repeats without a limit.
+    """What is known of all that follows: the characters that it can begin with, at least; whether it can be empty;
+    whether something in it repeats; how many ways to go on there are at the most.
     """
 
     first: _Chars
     empty: bool
     repeats: bool
+    ways: int = 1
 
 
 _NOTHING = _Rest(_NO_CHARS, True, False)
@@ -137,7 +141,7 @@ def _walk(items: list[tuple[Any, Any]], rest: _Rest) -> _Rest | None:
     """Go through a sequence from its end, before what follows on it; None: no bound is found."""
     for op, value in reversed(items):
         step = _step(str(op), value, rest)
-        if step is None:
+        if step is None or step.ways > _WAYS:
             return None
         rest = step
     return rest
@@ -146,15 +150,20 @@ def _walk(items: list[tuple[Any, Any]], rest: _Rest) -> _Rest | None:
 def _step(op: str, value: Any, rest: _Rest) -> _Rest | None:
     single = _chars(op, value)
     if single is not None:
-        return _Rest(single, False, rest.repeats)
+        return _Rest(single, False, rest.repeats, rest.ways)
     if op == "AT":
         return rest
     if op == "SUBPATTERN":
-        return _walk(list(value[-1]), rest)
+        _, added, taken, inside = value
+        return None if added or taken else _walk(list(inside), rest)
     if op == "BRANCH":
-        ways = [_walk(list(way), rest) for way in value[1]]
-        known = [way for way in ways if way is not None]
-        return _either(*known) if len(known) == len(ways) else None
+        found: _Rest | None = None
+        for way in value[1]:
+            one = _walk(list(way), rest)
+            if one is None:
+                return None
+            found = one if found is None else _choice(found, one)
+        return found
     if op in ("MAX_REPEAT", "MIN_REPEAT"):
         return _repeated(value, rest)
     return None
@@ -163,34 +172,36 @@ def _step(op: str, value: Any, rest: _Rest) -> _Rest | None:
 def _repeated(value: tuple[int, int, Any], rest: _Rest) -> _Rest | None:
     least, most, what = value
     inside = list(what)
-    if most < _MANY:
-        # (A few times one after the other: the last one, and before it any number of them.)
-        once = _walk(inside, rest)
-        if once is None or (most > 1 and once.repeats and not rest.repeats):
+    single = _chars(str(inside[0][0]), inside[0][1]) if len(inside) == 1 else None
+    if single is not None and (least, most) != (0, 1):
+        if least == most:
+            return _Rest(single, False, rest.repeats, rest.ways) if least else rest
+        # However few times it may be: each length is a way to go on, unless the next character tells it.
+        one_way = not rest.empty and not _meet(single, rest.first)
+        if rest.repeats and not one_way:
             return None
-        if most > 1:
-            again = _walk(inside, _either(once, rest))
-            if again is None:
-                return None
-            once = _either(again, once) if least <= 1 else again
-        return once if least else _either(once, rest)
-    if len(inside) != 1:
+        if least:
+            return _Rest(single, False, True, rest.ways)
+        return _Rest(_joined(single, rest.first), rest.empty, True, rest.ways)
+    if most > _UNROLLED:
         return None
-    single = _chars(str(inside[0][0]), inside[0][1])
-    if single is None:
-        return None
-    one_way = not rest.empty and not _meet(single, rest.first)
-    if rest.repeats and not one_way:
-        return None
-    own = _Rest(single, False, True)
-    return own if least else _Rest(_joined(single, rest.first), rest.empty, True)
+    found: _Rest | None = rest
+    for nth in range(most, 0, -1):
+        again = None if found is None else _walk(inside, found)
+        if again is None:
+            return None
+        # From ``least`` times on it may end here, too.
+        found = again if nth <= least else _choice(again, rest)
+    return found
 
 
-def _either(*ways: _Rest) -> _Rest:
-    first = _NO_CHARS
-    for way in ways:
-        first = _joined(first, way.first)
-    return _Rest(first, any(way.empty for way in ways), any(way.repeats for way in ways))
+def _choice(one: _Rest, other: _Rest) -> _Rest | None:
+    """Put two ways to go on together: where the next character does not tell them apart, both may be tried."""
+    open_ = one.empty or other.empty or _meet(one.first, other.first)
+    ways = one.ways + other.ways if open_ else max(one.ways, other.ways)
+    if ways > _WAYS:
+        return None
+    return _Rest(_joined(one.first, other.first), one.empty or other.empty, one.repeats or other.repeats, ways)
 
 
 def _joined(one: _Chars, other: _Chars) -> _Chars:
@@ -202,46 +213,63 @@ def _meet(one: _Chars, other: _Chars) -> bool:
 
 
 def _chars(op: str, value: Any) -> _Chars | None:
-    """Give the characters that an item of one character stands for; None: it is none."""
+    """Give the characters that an item of one character stands for, at least; None: it is none."""
     if op == "LITERAL":
         return _cased(value)
     if op == "NOT_LITERAL":
-        return _turned(_cased(value))
+        return _without(_surely("LITERAL", value))
     if op == "ANY":
         return _ALL_CHARS
     if op != "IN":
         return None
-    found, turned = _NO_CHARS, False
+    turned = any(str(name) == "NEGATE" for name, _ in value)
+    found = _NO_CHARS
     for name, what in value:
         if str(name) == "NEGATE":
-            turned = True
-        elif str(name) == "LITERAL":
-            found = _joined(found, _cased(what))
-        elif str(name) == "RANGE":
-            for code in range(what[0], min(what[1], 255) + 1):
-                found = _joined(found, _cased(code))
-            found = (found[0], found[1] | (15 if what[1] > 255 else 0))
-        elif str(name) == "CATEGORY":
-            found = _joined(found, _category(str(what)))
-        else:
+            continue
+        own = _surely(str(name), what) if turned else _perhaps(str(name), what)
+        if own is None:
             return None
-    return _turned(found) if turned else found
+        found = _joined(found, own)
+    return _without(found) if turned else found
 
 
-def _turned(chars: _Chars) -> _Chars:
-    # (Of single characters beyond the first 256 there is always another one of their sort.)
-    return ~chars[0] & _ALL_CHARS[0], 15
+def _perhaps(name: str, what: Any) -> _Chars | None:
+    """Give all characters that an item of a set may stand for."""
+    if name == "LITERAL":
+        return _cased(what)
+    if name == "RANGE":
+        found = _NO_CHARS
+        for code in range(what[0], min(what[1], 255) + 1):
+            found = _joined(found, _cased(code))
+        return _joined(found, _cased(what[1])) if what[1] > 255 else found
+    return _category(str(what)) if name == "CATEGORY" else None
+
+
+def _surely(name: str, what: Any) -> _Chars:
+    """Give characters that an item of a set stands for without doubt: fewer than there are, if need be."""
+    if name == "CATEGORY":
+        return _category(str(what))
+    codes = [what] if name == "LITERAL" else range(what[0], min(what[1], 127) + 1) if name == "RANGE" else []
+    bits = 0
+    for code in codes:
+        if code < 128:
+            bits |= 1 << ord(chr(code).lower()) | 1 << ord(chr(code).upper())
+    return bits, 0
+
+
+def _without(chars: _Chars) -> _Chars:
+    return ~chars[0] & _ALL_CHARS[0], ~chars[1] & 15
 
 
 def _cased(code: int) -> _Chars:
-    """Give a character in every case; some have others beyond the first 256 (the sign of Kelvin is a k)."""
-    bits, beyond = 0, _LETTERS if chr(code).lower() in "ksi" else 0
-    for other in {chr(code), chr(code).lower(), chr(code).upper()}:
-        if len(other) == 1 and ord(other) < 256:
-            bits |= 1 << ord(other)
-        else:
-            beyond = 15
-    return bits, beyond
+    """Give a character in every case. Letters have others beyond ASCII (the sign of Kelvin is a k), so all may be."""
+    if code < 128:
+        char = chr(code)
+        return 1 << ord(char.lower()) | 1 << ord(char.upper()), _LETTERS if char.isalpha() else 0
+    # (Beyond ASCII: any of them, and the letters that are of one with such.)
+    ascii_too = sum(1 << ord(char) for char in "iIkKsS")
+    return (((1 << 256) - 1) ^ ((1 << 128) - 1)) | ascii_too, 15
 
 
 def _is_word(char: str) -> bool:
@@ -255,6 +283,5 @@ def _category(name: str) -> _Chars:
     base = kind.removeprefix("NOT_")
     test = tests[base]
     bits = sum(1 << code for code in range(256) if test(chr(code)))
-    if kind == base:
-        return bits, sorts[base]
-    return ~bits & _ALL_CHARS[0], ~sorts[base] & 15
+    found = bits, sorts[base]
+    return found if kind == base else _without(found)

@@ -387,7 +387,9 @@ def _loader(*, quick: bool) -> Any:
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             seen: set[str] = set()
             for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise yaml.constructor.ConstructorError(None, None, "a key is a word", key.start_mark)
+                if key.value in seen:
                     raise yaml.constructor.ConstructorError(
                         None, None, f"the key '{key.value}' stands twice", key.start_mark
                     )
@@ -464,8 +466,8 @@ def _references(data: dict[str, Any], name: str) -> list[dict[str, str]]:
     references = data.get("references", [])
     for reference in references:
         good = isinstance(reference, dict) and isinstance(reference.get("title"), str)
-        if not good or set(reference) - {"title", "url"}:
-            raise RuleError(f"{name}: a reference has a 'title' and maybe a 'url'")
+        if not good or set(reference) - {"title", "url"} or not isinstance(reference.get("url", ""), str):
+            raise RuleError(f"{name}: a reference has a 'title' and maybe a 'url', which are texts")
     return [dict(reference) for reference in references]
 
 
@@ -474,6 +476,8 @@ def _readings(data: dict[str, Any], name: str) -> dict[str, Reading]:
     for key, value in data.get("read", {}).items():
         if not isinstance(value, dict) or set(value) != {"pattern", "else"}:
             raise RuleError(f"{name}: read.{key} needs 'pattern' and 'else'")
+        if not all(isinstance(part, str | int | float) for part in value.values()):
+            raise RuleError(f"{name}: 'pattern' and 'else' of read.{key} must be texts")
         try:
             pattern = patterns.compile_pattern(str(value["pattern"]))
         except ValueError as error:
@@ -531,6 +535,8 @@ def _cases(data: dict[str, Any], name: str) -> list[Case]:
                 f"{name}: a case has 'name', 'speaks' (true or false) and 'logs' (text by file name), maybe 'severity'"
             )
         logs = value["logs"]
+        if not isinstance(value["name"], str | int | float):
+            raise RuleError(f"{name}: the 'name' of a case must be a text")
         if not isinstance(value["speaks"], bool):
             raise RuleError(f"{name}: 'speaks' of case '{value['name']}' must be true or false")
         if not isinstance(logs, dict) or not logs or not all(isinstance(text, str) for text in logs.values()):

@@ -22,7 +22,7 @@ class _Held:
     modified_is_local: bool = False
 
     def chunks(self) -> Iterator[bytes]:
-        yield self.text.encode()
+        yield self.text.encode(errors="surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from capflog.conditions import event_tests
+from capflog.conditions import pattern_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,6 +62,5 @@ def remarks(rule: Rule, known: Mapping[str, Rule]) -> Iterator[Remark]:
 def patterns_of(rule: Rule) -> Iterator[Pattern]:
     """Give every pattern of a rule: those of its conditions, and those that read names."""
     for condition in rule.every_condition:
-        for test in event_tests(condition.tree):
-            yield from (one.pattern for one in test.tests if one.pattern is not None)
+        yield from (pattern for holds in condition.tests if (pattern := pattern_of(holds)) is not None)
     yield from (reading.pattern for reading in rule.read.values())

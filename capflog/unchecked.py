@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from capflog.conditions import FACTS, EventTest, may_hold
+from capflog.conditions import FACTS, Before, EventTest, may_hold
 from capflog.events import SOURCES
 from capflog.model import NotChecked
 from capflog.parsing import parsers
@@ -45,7 +45,7 @@ def _can_hold(condition: Condition, there: frozenset[str]) -> bool:
     logs = sources_of_kinds()
 
     def fits(test: object) -> bool | None:
-        if isinstance(test, EventTest) and test.kind not in FACTS:
+        if isinstance(test, (EventTest, Before)) and test.kind not in FACTS:
             return None if logs[test.kind] & there else False
         return None
 

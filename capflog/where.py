@@ -53,6 +53,7 @@ def chosen(analysis: Analysis, where: Condition) -> set[str]:
     """Give the ids of the enrollments on which a condition holds, and say how many they are."""
     from capflog.advance import step_named  # noqa: PLC0415
     from capflog.asking import Asking  # noqa: PLC0415
+    from capflog.clock_facts import compared  # noqa: PLC0415
     from capflog.facts import ordered  # noqa: PLC0415
     from capflog.starts import find_starts  # noqa: PLC0415
     from capflog.world import History  # noqa: PLC0415
@@ -66,11 +67,11 @@ def chosen(analysis: Analysis, where: Condition) -> set[str]:
         stories,
         [],
         [],
-        analysis.report.clocks,
+        compared(analysis.report.clocks),
         [_rule(where)],
         lambda number: step_named(int(reached[number])),
         {member.source for member in analysis.report.members if member.source},
-        History(facts.table, told, find_starts(analysis.events)),
+        History(facts.table, told, find_starts(analysis.events), where.parameters),
     )
     for why in asking.failed.values():
         stop(f"--where: {why}")

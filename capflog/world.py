@@ -187,16 +187,16 @@ class Told:
 class History:
     """When CAPF read its service parameters, and when CES printed what it trusts: each start of theirs is a version.
 
-    ``rows``: those of CAPF's parameters, in the order of time.
+    ``rows``: those of CAPF's parameters, in the order of time; ``names``: the parameters that are asked for.
     """
 
-    def __init__(self, table: Table, rows: Sequence[int], starts: Sequence[Start]) -> None:
+    def __init__(self, table: Table, rows: Sequence[int], starts: Sequence[Start], names: Collection[str]) -> None:
         self._table = table
         read: dict[str, Fact] = {}
         self._read: list[tuple[int, dict[str, Fact]]] = []
         for row in rows:
             name, value = table.word("parameter", row), table.word("value", row)
-            if name is None or value is None:
+            if name is None or name not in names or value is None:
                 continue
             number: str | int = int(value) if value.isascii() and value.isdecimal() and len(value) <= 9 else value
             known = read.get(name)

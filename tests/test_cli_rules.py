@@ -136,7 +136,22 @@ def test_a_gate_needs_all_its_rules(capflog: Callable[..., Said], own: Path, sam
     (own / "broken.yaml").write_text("id: [", encoding="utf-8")
     said = capflog("check", sample("healthy"), "--rules", own)
     assert said.status == 2
-    assert said.err.endswith("capflog: a gate needs all its rules; some are left out, see above\n")
+    assert said.err.endswith("capflog: a gate needs all its rules; some could not be asked, see above\n")
+
+
+def test_what_a_rule_file_holds_reaches_no_terminal(capflog: Callable[..., Said], own: Path) -> None:
+    path = own / "ca-maintenance-page.yaml"
+    text = (
+        example()
+        .replace("name: CES got the page", 'name: "CES \\e[31mgot the page"')
+        .replace("status = 503", "status = 599")
+    )
+    text = text.replace('code = 22 and text matches "503"', 'code = 99 and text matches "(?=\x1b)x"')
+    path.write_text(text.replace("\x1b", "\\x1b"), encoding="utf-8")
+    for command in ("lint", "test"):
+        said = capflog("rules", command, own)
+        assert "\x1b" not in said.out + said.err
+    assert "got the page" in said.out
 
 
 def test_an_id_that_is_taken_is_told(capflog: Callable[..., Said], own: Path) -> None:

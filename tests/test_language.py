@@ -237,7 +237,7 @@ def test_in_the_same_bundle() -> None:
     [
         ("offset of foo over 2 s", 11, "expected one of capf, ciscora, nginx, iis, httperr"),
         ("offset of iis above 2 s", 15, "expected 'over' or 'under'"),
-        ("at least 0 devices", 1, "at least 1 of it must be asked for"),
+        ("at least 0 devices", 1, "at least 1 of it must be asked for, and no more than 1,000"),
         ("at least some devices", 10, "expected a whole number"),
         ("at least 2 enrollment", 1, "'enrollment' is a fact of the whole: there is one"),
         ("every enrollment has", 21, "expected a field"),
@@ -290,3 +290,77 @@ def test_a_rule_whose_pattern_takes_too_long_is_told_of_and_stops_nothing(monkey
     assert "took longer than 0.05 s" in told.explanation
     assert "a-rule" not in {finding.rule for finding in report.findings}
     assert {finding.rule for finding in report.findings} > {"rule-failed"}
+
+
+SLOW = r"(?=.)(?:\w|\w|\w|\w|\w)+[-#]"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        f'enrollment with error matches "{SLOW}"',
+        f'enrollment with device matches "{SLOW}"',
+        f'at least 1 devices with device matches "{SLOW}"',
+        f'every enrollment has device matches "{SLOW}"',
+        f'capf.debug with text matches "{SLOW}" or enrollment with error matches "{SLOW}"',
+    ],
+)
+def test_wherever_a_pattern_stands_its_fault_is_its_rules_alone(
+    condition: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capflog.patterns.ONE_SEARCH", 0.02)
+    report = analyzed(raw("capf1.txt", tried((0, 0, FAIL))), rulebook=rule_on(condition)).report
+    found = {finding.rule: finding for finding in report.findings}
+    assert found["rule-failed"].title == "The rule a-rule could not be asked"
+    assert "a-rule" not in found
+    assert found.keys() > {"rule-failed"}
+
+
+def test_a_severity_and_a_name_that_cannot_be_told_stop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("capflog.patterns.ONE_SEARCH", 0.02)
+    text = (
+        "id: a-rule\ntitle: A\nseverity: warning\nstatus: documented\nsince: 0.1.0\nscope: service\n"
+        "when: est.enroll.result\nexplanation: So it is {what}.\nremedy: [r]\nverify: [v]\nreferences: [{title: t}]\n"
+    )
+    slow = rf"read: {{what: {{pattern: '({SLOW}|x)', else: unknown}}}}" + "\n"
+    raised = f"raised: {{error: 'enrollment with error matches \"{SLOW}\"'}}\n"
+    for more in (slow, raised):
+        book = Rulebook(
+            dict(builtin().rules)
+            | {
+                "a-rule": read_rule(
+                    text.replace(" {what}", "") + more if more is raised else text + more, "a.yaml", KINDS
+                )
+            },
+            [],
+        )
+        report = analyzed(raw("capf1.txt", tried((0, 0, FAIL))), rulebook=book).report
+        found = {finding.rule: finding for finding in report.findings}
+        assert "rule-failed" in found
+        assert len(found) > 1
+        if more is slow:
+            assert found["a-rule"].explanation == "So it is unknown."
+
+
+def test_what_a_phone_got_over_is_resolved() -> None:
+    wrong = "12:04:00.000 |   SetOperationStatus(Fail:CAPF_OP_FAIL_INVALID_AUTH_STR):3 Operation status is set to 3\n"
+    head = f"12:03:59.900 |   debug 9:{PHONES[0]}:Select({PHONES[0]})\n"
+    found = {f.rule: f for f in analyzed(raw("capf1.txt", head + wrong)).report.findings}
+    assert found["phone-auth-string-wrong"].resolved is False
+    later = tried((0, 1800, GOOD))
+    found = {f.rule: f for f in analyzed(raw("capf1.txt", head + wrong + later)).report.findings}
+    again = found["phone-auth-string-wrong"]
+    assert again.resolved is (again.devices == [PHONES[0]])
+
+
+def test_a_rule_that_asks_of_a_parameter_is_not_checked_without_capfs_trace() -> None:
+    report = analyzed(raw("nginx1.txt", REFUSED)).report
+    lacking = {one.rule: one.lacking for one in report.not_checked}
+    assert lacking["ca-hostname-not-fqdn"] == ["capf"]
+
+
+def test_many_parameters_are_no_burden() -> None:
+    lines = "".join(f"11:31:03.388 |   CServiceParameters::Init() NAME{n} = {n}\n" for n in range(20_000))
+    log = PARAMETERS.format(port=8443) + lines
+    found = spoken("curl.failed and parameter ca_port != 443", capf=log, ciscora=REFUSED)
+    assert found is not None

@@ -141,7 +141,7 @@ WRONG: list[tuple[str, str]] = [
     ("id: *a\n", "a-rule.yaml, line 1, column 5: not YAML: found undefined alias 'a'"),
     ("id: !!python/object:os.system x\n", "a-rule.yaml, line 1, column 5: not YAML: could not determine"),
     ("id: a\n---\nid: b\n", "a-rule.yaml, line 2, column 1: not YAML: but found another document"),
-    ("? [a]\n: b\n", "a-rule.yaml, line 1, column 3: not YAML: found unhashable key"),
+    ("? [a]\n: b\n", "a-rule.yaml, line 1, column 3: not YAML: a key is a word"),
     ("id: a\ntitle: b\x07\n", "a-rule.yaml, line 2, column 9: not YAML: the character U+0007 is not allowed"),
     ("since: 2019-99-99\n", "a-rule.yaml: not YAML: month must be in 1..12"),
     ("[" * 700, "a-rule.yaml: not YAML: too many brackets within each other"),
