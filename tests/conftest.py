@@ -45,6 +45,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the measured bundles (tests/test_accuracy.py) be chosen."""
     parser.addoption("--bundles", type=int, default=12, help="measure the clocks on so many random bundles")
     parser.addoption("--bundles-from", type=int, default=5000, help="the seed of the first of them")
+    parser.addoption("--every", action="store_true", help="run those that take long, too (see SLOW in conftest.py)")
+
+
+#: What the everyday run leaves out, for it takes long and is seldom the one that breaks: by module, or module and test.
+SLOW = frozenset(
+    {
+        "test_accuracy",
+        "test_clock_tracks",
+        "test_same_everywhere",
+        "test_site_accuracy",
+        "test_stopping",
+        "test_tracks",
+        "test_cli::test_rules_test_runs_the_cases",
+        "test_clocks::test_no_offset_is_held_by_more_lines_than_the_one_found",
+        "test_enrollments::test_a_wave_of_phones_is_told_apart",
+        "test_progress::test_a_run_on_a_real_terminal_leaves_nothing",
+        "test_scanning::test_borders_may_stand_at_every_byte",
+        "test_scanning::test_lines_of_every_kind_in_any_variation_say_what_the_parser_says",
+        "test_scanning::test_many_stripes_of_a_dirty_log_make_the_whole",
+        "test_scanning::test_the_report_is_the_same_for_any_number_of_processes",
+        "test_store_file::test_processes_that_save_at_once_do_not_hurt_each_other",
+        "test_streams::test_a_fault_far_behind_the_start_is_found_to_the_byte",
+    }
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless it is asked for by name or with ``--every``."""
+    if config.getoption("every") or any(".py" in word for word in config.args):
+        return
+    left_out = [item for item in items if _names_of(item) & SLOW]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not _names_of(item) & SLOW]
+
+
+def _names_of(item: pytest.Item) -> set[str]:
+    module = item.path.stem
+    return {module, f"{module}::{getattr(item, 'originalname', item.name)}"}
 
 
 @pytest.fixture(autouse=True)

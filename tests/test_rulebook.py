@@ -24,6 +24,7 @@ from capflog.rulebook import (
     read_rule,
 )
 from capflog.rulecases import run_case, run_cases
+from capflog.rulelint import remarks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -521,3 +522,19 @@ def test_the_text_of_a_rule_about_clocks_may_name_what_is_known_of_one() -> None
 def test_the_words_for_a_clock_are_those_that_a_text_may_name() -> None:
     clock = Clock("iis", [], 0, None, None, "none", assumed=False, basis="")
     assert tuple(words_of(clock)) == GIVEN_OF_CLOCKS
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_that_ships_has_its_proof_and_its_source(rule: Rule) -> None:
+    assert [remark.text for remark in remarks(rule, BOOK.rules)] == []
+
+
+def test_there_are_forty_causes_beside_the_documents_and_the_catch_alls() -> None:
+    contract = {
+        *("ca-chain-untrusted", "ca-self-signed", "ca-hostname-mismatch", "ca-dns-failure", "ca-cert-not-yet-valid"),
+        *("ca-cert-expired", "template-misconfigured", "ces-auth-timeout", "ces-enroll-timeout", "ces-overloaded"),
+        "ces-no-answer",
+    }
+    assert contract <= BOOK.rules.keys()
+    others = [r for r in BOOK.rules.values() if r.id not in contract and r.severity != "info" and not r.last_resort]
+    assert len(others) >= 40
