@@ -23,6 +23,9 @@ START_MS = 12_000
 
 _LOGIN, _FORM, _POST, _CERTIFICATE = (STEP_NAMES.index(name) for name in ("login", "form", "post", "certificate"))
 
+#: The number of the step that a login shows.
+LOGIN_STEP = _LOGIN
+
 #: What CES asks for an enrollment alone, by the steps' numbers.
 BEYOND_LOGIN = (_FORM, _POST, _CERTIFICATE)
 

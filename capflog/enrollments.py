@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capflog.ca_owners import find_ca_owners
-from capflog.ca_requests import BEYOND_LOGIN, along, ca_requests, requests_of_starts, story_of_ca
+from capflog.ca_requests import BEYOND_LOGIN, LOGIN_STEP, along, ca_requests, requests_of_starts, story_of_ca
 from capflog.ces_calls import LONGEST_QUEUE, TOLD_BY_STATUS
 from capflog.ces_owners import find_owners
 from capflog.ces_requests import ASKED, BROKEN, TAIL, UNSET_STATUS, WORK, find_requests
@@ -44,6 +44,13 @@ _UNKNOWN = 1 << 60
 #: From which probability on a line is put to an enrollment as certain, from which as likely; from which on two pieces
 #: of error.log are taken to be of one request.
 CERTAIN, LIKELY, LINKED = 0.995, 0.95, 0.6
+
+#: Where several enrollments are under way (up to four, up to sixteen) the orders of IIS's lines share what is not known
+#: of them: what they say is less sure than it seems, by so much (measured on simulated sites, see docs/accuracy.md).
+_CROWDS = (1.2, 1.5)
+
+#: An enrollment is logged in to the CA twice.
+_LOGINS = 2
 
 #: What cannot be certain is this sure at the most.
 _PROBABLE = (CERTAIN + LIKELY) / 2
@@ -157,6 +164,13 @@ def _coverage_of_ces(columns: Columns, ces: CesRequests) -> list[tuple[int, int]
     return [(int(moments.min()) - SLACK_MS, int(moments.max()) + SLACK_MS)] if len(moments) else []
 
 
+def _in_crowd(sure: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Weigh the doubt more where several enrollments were under way."""
+    weight = np.select([count <= 1, count <= 4, count <= 16], [1.0, *_CROWDS], 1.0)
+    found: np.ndarray = np.maximum(1 - (1 - sure) * weight, 0.0)
+    return found
+
+
 def _join_ces(
     columns: Columns, ces: CesRequests, owners: Owners, stories: list[Story], covered: Sequence[tuple[int, int]]
 ) -> tuple[Given, list[np.ndarray]]:
@@ -202,7 +216,7 @@ def _join_ces(
         known = since[members][since[members] != NONE]
         first = int(known.min()) if len(known) else NONE
         # What may be of an enrollment that is known is none of its own.
-        if first == NONE or met.any[members].any() or torn[members].all() or inside(np.array([first]), covered)[0]:
+        if first == NONE or met.count[members].any() or torn[members].all() or inside(np.array([first]), covered)[0]:
             strays.append(mine)
         elif any(ces.what[n] != BROKEN for n in members):
             kept, likely = each_by_group[at] >= LIKELY, each_by_group[at] < CERTAIN
@@ -295,8 +309,8 @@ def _last(first: int, until: np.ndarray) -> int:
 class _Met:
     """Which enrollments were under way, or just over, in spans of time."""
 
-    any: np.ndarray
-    """Whether any was."""
+    count: np.ndarray
+    """How many were."""
     alone: np.ndarray
     """The one that was, and within whose time the span lies; -1: none, or several."""
     sure: np.ndarray
@@ -305,16 +319,16 @@ class _Met:
     @staticmethod
     def of(stories: Sequence[Story], low: np.ndarray, high: np.ndarray) -> _Met:
         alone, sure = np.full(len(low), -1, dtype=np.int64), np.zeros(len(low))
-        some = np.zeros(len(low), dtype=bool)
+        many = np.zeros(len(low), dtype=np.int64)
         known = np.flatnonzero((low != NONE) & (high != NONE) & (low <= high))
         if not len(known) or not stories:
-            return _Met(some, alone, sure)
+            return _Met(many, alone, sure)
         low, high = low[known], high[known]
         begin = np.array([story.begin for story in stories], dtype=np.int64)
         end = np.array([max(story.end, story.begin) for story in stories], dtype=np.int64)
         until = np.array([max(story.until, story.begin) for story in stories], dtype=np.int64)
         count, which = counted(begin, until, low, high)
-        some[known] = count > 0
+        many[known] = count
         one = np.flatnonzero(count == 1)
         one = one[(low[one] >= begin[which[one]] - 2 * SLACK_MS) & (high[one] <= until[which[one]] + SLACK_MS)]
         found = which[one]
@@ -322,7 +336,7 @@ class _Met:
         gave_up = np.array([story.gave_up for story in stories], dtype=bool)
         late = gave_up[found] & (low[one] > end[found])
         sure[known[one]] = np.where(late, _PROBABLE, 1.0)
-        return _Met(some, alone, sure)
+        return _Met(many, alone, sure)
 
 
 def _from_ces(ces: CesRequests, members: Sequence[int], rows: np.ndarray, begin: int, end: int) -> Story:
@@ -362,6 +376,7 @@ def _join_ca(
     """
     found = find_ca_owners(columns, requests, ces, owners.owner, owners.sure, stories)
     met = _Met.of(stories, requests.earliest, requests.latest)
+    found.sure = _in_crowd(found.sure, met.count)
     free = (met.alone >= 0) & (found.sure < met.sure) & ~found.foreign
     free &= (found.owner < 0) | (found.owner == met.alone) | (found.sure < LIKELY)
     acts = np.flatnonzero(
@@ -369,6 +384,12 @@ def _join_ca(
     )
     spare = _spare(acts, met.alone, requests.step, found.chain[acts], np.where(found.sure >= LIKELY, found.owner, -1))
     free &= ~np.isin(found.chain, found.chain[spare])
+    # So many logins are not one enrollment's, however alone it was: whose they are is not known.
+    logins = requests.step == LOGIN_STEP
+    done = logins & (requests.status < 400) & (requests.status != NONE)
+    done &= (met.alone >= 0) & (free | (found.owner == met.alone) & (found.sure >= LIKELY))
+    crowded = np.bincount(met.alone[done], minlength=len(stories)) > _LOGINS
+    free &= ~(logins & np.isin(met.alone, np.flatnonzero(crowded)))
     found.owner[free], found.sure[free] = met.alone[free], met.sure[free]
     # What the CA answered after CAPF had given up is not as sure.
     gave_up = np.array([story.gave_up for story in stories] or [False], dtype=bool)
@@ -384,7 +405,7 @@ def _join_ca(
     if len(left):
         # It is of an enrollment of its own if it opens the form, or goes beyond it, when none is known to be under way.
         asks = np.logical_or.reduceat(np.isin(requests.step[left], BEYOND_LOGIN), cuts)
-        asks &= ~np.logical_or.reduceat(met.any[left], cuts) & ~good[found.chain[left[cuts]]]
+        asks &= ~np.logical_or.reduceat(met.count[left] > 0, cuts) & ~good[found.chain[left[cuts]]]
         asks &= ~(inside(requests.time[left[cuts]], covered) & others)
         for own, begin, end in zip(asks.tolist(), cuts.tolist(), [*cuts[1:].tolist(), len(left)], strict=True):
             chain = np.sort(left[begin:end])
