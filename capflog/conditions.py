@@ -101,6 +101,16 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class Not:
+    """``not ( ... )``: true where the condition is not."""
+
+    part: Any
+
+    def match(self, episode: Sequence[Fact]) -> Match | None:
+        return [] if self.part.match(episode) is None else None
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """``A after B``, ``A before B``, ``A within N s of B``."""
 
@@ -393,7 +403,7 @@ def event_tests(tree: Any) -> Iterator[EventTest]:
 
 def parts_of(tree: Any) -> Sequence[Any]:
     """Give the conditions that a condition is made of."""
-    return (tree.part,) if isinstance(tree, Within) else getattr(tree, "parts", ())
+    return (tree.part,) if isinstance(tree, (Within, Not)) else getattr(tree, "parts", ())
 
 
 def _all_of(tree: Any) -> Iterator[Any]:
@@ -418,8 +428,8 @@ def may_hold(tree: Any, fits: Callable[[Any], bool | None]) -> bool | None:
         if tree.kind != BUNDLE and fits(EventTest(tree.kind, ())) is False:
             return False
         return may_hold(tree.part, fits)
-    if isinstance(tree, Absent):
-        there = fits(tree.event)
+    if isinstance(tree, (Absent, Not)):
+        there = fits(tree.event) if isinstance(tree, Absent) else may_hold(tree.part, fits)
         return None if there is None else not there
     if isinstance(tree, Pair):
         # Whether they stand in that order, only their rows tell.

@@ -258,8 +258,12 @@ def _grammar(kinds: frozenset[str]) -> pp.ParserElement:
 
     condition = pp.Forward()
     condition.set_name("a condition")
+    turned_round = (keyword["not"].suppress() - pp.Suppress("(") - condition - pp.Suppress(")")).set_parse_action(
+        lambda t: tree_of.Not(t[0])
+    )
     atom = (
         (pp.Suppress("(") - condition - pp.Suppress(")"))
+        | turned_round
         | logged
         | absence
         | counted

@@ -408,7 +408,7 @@ WRONG = [
     ("   ", 1, 4, "expected an event"),
     ("()", 1, 2, "expected an event"),
     ("with", 1, 1, "expected an event"),
-    ("not curl.failed", 1, 1, "expected an event"),
+    ("not curl.failed", 1, 5, "expected '('"),
     ("curl.failed and", 1, 16, "expected an event"),
     ("curl.failed or or", 1, 16, "expected an event"),
     ("curl.failed\n\nor", 3, 3, "expected an event"),

@@ -225,6 +225,16 @@ def test_in_the_same_enrollment_or_start() -> None:
     assert spoken("curl.failed in the same enrollment", ciscora=REFUSED) is None
 
 
+def test_not_turns_a_condition_round() -> None:
+    one = "enrollment with outcome = failed"
+    capf = tried((0, 0, FAIL))
+    assert spoken(f"{one} and not (est.enroll.result with code = 22 and est.enroll.call)", capf=capf) is None
+    assert spoken(f"{one} and not (est.enroll.result with code = 35 or curl.failed)", capf=capf) is not None
+    assert spoken(f"{one} and not (not (est.enroll.result with code = 22))", capf=capf) is not None
+    assert spoken(f"{one} and not (at least 2 est.enroll.result)", capf=capf) is not None
+    assert spoken(f"{one} and not (iis log)", capf=capf) is not None
+
+
 def test_in_the_same_bundle() -> None:
     log = CURL.format(minute=40, second=0, n=1)
     both = "curl.failed with code = 28 and curl.failed with code = 7"
@@ -254,6 +264,7 @@ def test_in_the_same_bundle() -> None:
             "no enrollment has the outcome 'succeeded': it is one of issued, failed, incomplete",
         ),
         ("start with outcome in (ok, good)", 1, "no start has the outcome 'good': it is one of ok, failed, unknown"),
+        ("not curl.failed", 5, "expected '('"),
         ("parameter ca_port", 18, "expected an operator and a value"),
         ("curl.failed in the same phone", 25, "expected 'enrollment', 'start' or 'bundle'"),
         (
