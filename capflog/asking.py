@@ -196,20 +196,31 @@ class Asking:
         every = [number("enrollment", s.outcome, s.error, s.begin) for s in self._stories]
         for start in self._starts:
             outcome = {True: "ok", False: "failed", None: "unknown"}[start.ok]
-            every.append(number("start", outcome, None, self._time_of(start.rows, last=True)))
-        every += [number(None, None, None, self._time_of(rows)) for rows in strays]
+            every.append(number("start", outcome, None, self._last_time(start.rows)))
+        every += [number(None, None, None, at) for at in self._first_times(strays)]
         every += [number(CLOCK, None, None, None)] * len(self._clocks)
         every += [number(BUNDLE, None, None, None)] * bundle
         return np.array(every, dtype=np.int64), list(numbers)
 
-    def _time_of(self, rows: Sequence[int] | np.ndarray, *, last: bool = False) -> int | None:
-        """Give the first time that any of these rows bears, or the last one at which it can be; where it is of use."""
+    def _last_time(self, rows: Sequence[int] | np.ndarray) -> int | None:
+        """Give the last time at which any of these rows can be; only where it is of use."""
         if self._told is None:
             return None
-        table = self._facts.table
-        times = (table.latest if last else table.time)[np.asarray(rows, dtype=np.int64)]
+        times = self._facts.table.latest[np.asarray(rows, dtype=np.int64)]
         times = times[times != NONE]
-        return int(times.max() if last else times.min()) if len(times) else None
+        return int(times.max()) if len(times) else None
+
+    def _first_times(self, groups: Sequence[np.ndarray]) -> Sequence[int | None]:
+        """Give the first time that any row of each group bears, NONE where none does; only where it is of use."""
+        if self._told is None or not len(groups):
+            return [None] * len(groups)
+        rows, owner = gathered(groups)
+        times = self._facts.table.time[rows]
+        known = times != NONE
+        found = np.full(len(groups), np.iinfo(np.int64).max)
+        np.minimum.at(found, owner[known], times[known])
+        first: list[int | None] = np.where(found == np.iinfo(np.int64).max, NONE, found).tolist()
+        return first
 
     def _ask_all(
         self,

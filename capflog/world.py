@@ -225,6 +225,7 @@ class History:
             ]
             self._lists.append((at, facts))
         self._lists.sort(key=lambda pair: pair[0])
+        self._read_at, self._listed_at = [at for at, _ in self._read], [at for at, _ in self._lists]
 
     def version(self, time: int | None) -> tuple[int, int]:
         """Give the version of what was told up to a time, in ms (None: all of it).
@@ -233,9 +234,7 @@ class History:
         """
         if time is None or time == NONE:
             return len(self._read), len(self._lists)
-        read = bisect_right(self._read, time, key=lambda pair: pair[0])
-        lists = bisect_right(self._lists, time, key=lambda pair: pair[0])
-        return read, lists
+        return bisect_right(self._read_at, time), bisect_right(self._listed_at, time)
 
     def of(self, version: tuple[int, int]) -> Told:
         """Give what was told in a version."""
