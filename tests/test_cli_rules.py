@@ -63,6 +63,27 @@ def test_a_rule_of_ones_own_speaks(capflog: Callable[..., Said], own: Path, tmp_
     assert "A load balancer answers for the CA" in said.out
 
 
+def test_the_configuration_adds_rules(
+    capflog: Callable[..., Said], own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = tmp_path / "case" / "logs"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert capflog("rule", "ca-maintenance-page").status == 2
+    file = tmp_path / "capflog.toml"
+    file.write_text('rules = ["my-rules"]\n', encoding="utf-8")
+    assert "A load balancer answers" in capflog("rule", "ca-maintenance-page").out
+    # What the environment names comes before the file.
+    (tmp_path / "none").mkdir()
+    assert capflog("rule", "ca-maintenance-page", env={"CAPFLOG_RULES": str(tmp_path / "none")}).status == 2
+    for text in ("rules = 5\n", "rules = [\n"):
+        file.write_text(text, encoding="utf-8")
+        said = capflog("rule", "ca-dns-failure")
+        assert (said.status, said.err.startswith(f"capflog: {file}: ")) == (2, True)
+    file.write_text('rules = ["gone"]\n', encoding="utf-8")
+    assert capflog("rule", "ca-dns-failure").status == 2
+
+
 def test_all_that_is_wrong_with_a_rule_is_told(capflog: Callable[..., Said], own: Path) -> None:
     path = own / "ca-maintenance-page.yaml"
     text = path.read_text(encoding="utf-8").replace("severity: error", "severity: grave")
