@@ -19,7 +19,6 @@ from capflog.patterns import PatternTooSlowError
 from capflog.rows import NONE
 from capflog.sieve import Sieve, blocks, gathered
 from capflog.world import World
-from capflog.world import before as before_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -151,7 +150,7 @@ class Asking:
             if condition is not None
         ]
         self._reached = reached if asked_for(rules, "reached") else None
-        self._before = before_each(stories) if asked_for(rules, "previous") else None
+        self._previous = asked_for(rules, "previous")
         self.spoken: dict[int, Episode] = {}
         self.failed: dict[str, str] = {}
         self._sieve = Sieve(facts, rules, self.failed)
@@ -287,8 +286,8 @@ class Asking:
                 fact["waited"] = (story.answered - story.begin) / 1000
             if self._reached is not None:
                 fact["reached"] = self._reached(number)
-            if self._before is not None and (before := self._before[number]) is not None:
-                fact["previous"] = before
+            if self._previous and (previous := self._world.previous[number]) is not None:
+                fact["previous"] = previous
         return fact
 
     def _candidates(self, bits: tuple[int, ...], known: _Known) -> tuple[_Asked, ...]:
@@ -502,11 +501,6 @@ def _all_of(asked: Iterable[_Asked]) -> list[Condition]:
 def _tests(asked: Iterable[_Asked]) -> Iterator[EventTest]:
     """Give all that is asked of the events for these."""
     return (test for condition in _all_of(asked) for test in event_tests(condition.tree))
-
-
-def parameters_of(conditions: Iterable[Condition]) -> set[str]:
-    """Name CAPF's service parameters that conditions ask for."""
-    return {name for condition in conditions for name in condition.parameters}
 
 
 def asked_for(rules: Sequence[Rule], name: str) -> bool:

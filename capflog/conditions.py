@@ -336,7 +336,7 @@ class Condition:
     def of_bundle(self) -> bool:
         """Whether it is asked of the bundle, once: it names several phones, or nothing that an episode has."""
         every = list(_all_of(self.tree))
-        named = any(isinstance(one, (Spread, Every)) or getattr(one, "kind", None) == BUNDLE for one in every)
+        named = any(isinstance(one, (Spread, Every)) or _in_the_bundle(one) for one in every)
         return named or not any(event_tests(self.tree))
 
     @property
@@ -404,6 +404,10 @@ def event_tests(tree: Any) -> Iterator[EventTest]:
 def parts_of(tree: Any) -> Sequence[Any]:
     """Give the conditions that a condition is made of."""
     return (tree.part,) if isinstance(tree, (Within, Not)) else getattr(tree, "parts", ())
+
+
+def _in_the_bundle(tree: Any) -> bool:
+    return isinstance(tree, Within) and tree.kind == BUNDLE
 
 
 def _all_of(tree: Any) -> Iterator[Any]:

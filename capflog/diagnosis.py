@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from capflog.advance import Advance, step_named
-from capflog.asking import SURENESS, Asking, Episode, Spoken, asked_for, parameters_of
+from capflog.asking import SURENESS, Asking, Episode, Spoken, asked_for
 from capflog.clock_facts import compared, likewise, words_of
 from capflog.clock_log import each_once
 from capflog.facts import Facts, ordered, when
@@ -88,12 +88,7 @@ def diagnose(
         rules,
         lambda number: step_named(int(reached[number])),
         sources,
-        History(
-            facts.table,
-            ordered(columns, facts.table, facts.table.rows_of("capf.param").tolist()),
-            starts,
-            parameters_of(condition for rule in rules for condition in rule.every_condition),
-        ),
+        History(columns, facts.table, starts, [condition for rule in rules for condition in rule.every_condition]),
     )
     served = _Served(facts.table, stories, starts)
     inherited = _inherit(asking, stories, starts, served)

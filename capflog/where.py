@@ -54,13 +54,11 @@ def chosen(analysis: Analysis, where: Condition) -> set[str]:
     from capflog.advance import step_named  # noqa: PLC0415
     from capflog.asking import Asking  # noqa: PLC0415
     from capflog.clock_facts import compared  # noqa: PLC0415
-    from capflog.facts import ordered  # noqa: PLC0415
     from capflog.starts import find_starts  # noqa: PLC0415
     from capflog.world import History  # noqa: PLC0415
 
     columns, facts, stories = analysis.columns, analysis.facts, analysis.stories
     reached = analysis.advance.reached(stories)
-    told = ordered(columns, facts.table, facts.table.rows_of("capf.param").tolist())
     asking = Asking(
         columns,
         facts,
@@ -71,7 +69,7 @@ def chosen(analysis: Analysis, where: Condition) -> set[str]:
         [_rule(where)],
         lambda number: step_named(int(reached[number])),
         {member.source for member in analysis.report.members if member.source},
-        History(facts.table, told, find_starts(analysis.events), where.parameters),
+        History(columns, facts.table, find_starts(analysis.events), [where]),
     )
     for why in asking.failed.values():
         stop(f"--where: {why}")

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capflog.conditions import crowded
+from capflog.facts import ordered
 from capflog.rows import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from capflog.conditions import EventTest, Fact, Match, Test
+    from capflog.conditions import Condition, EventTest, Fact, Match, Test
     from capflog.model import Clock
     from capflog.starts import Start
+    from capflog.steps import Columns
     from capflog.story import Story
     from capflog.table import Table
 
@@ -152,25 +154,20 @@ class World:
         if name == "waited":
             return None if story.answered is None else (story.answered - story.begin) / 1000
         if name == "previous":
-            return self.before[number]
+            return self.previous[number]
         return getattr(story, name)
 
     @cached_property
-    def before(self) -> list[str | None]:
-        """Of each enrollment how the same device's last one before it ended (see :func:`before`)."""
-        return before(self._stories)
-
-
-def before(stories: Sequence[Story]) -> list[str | None]:
-    """Tell of each enrollment how the same device's last one before it ended; None: there is none, or no device."""
-    found: list[str | None] = [None] * len(stories)
-    last: dict[str, str] = {}
-    for number in sorted(range(len(stories)), key=lambda number: stories[number].begin):
-        device = stories[number].device
-        if device is not None:
-            found[number] = last.get(device)
-            last[device] = stories[number].outcome
-    return found
+    def previous(self) -> list[str | None]:
+        """Of each enrollment how the same device's last one before it ended; None: there is none, or no device."""
+        found: list[str | None] = [None] * len(self._stories)
+        last: dict[str, str] = {}
+        for number in np.argsort(self._begin, kind="stable").tolist():
+            story = self._stories[number]
+            if story.device is not None:
+                found[number] = last.get(story.device)
+                last[story.device] = story.outcome
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +184,14 @@ class Told:
 class History:
     """When CAPF read its service parameters, and when CES printed what it trusts: each start of theirs is a version.
 
-    ``rows``: those of CAPF's parameters, in the order of time; ``names``: the parameters that are asked for.
+    ``conditions``: those that may ask of it; other parameters than they name are not kept.
     """
 
-    def __init__(self, table: Table, rows: Sequence[int], starts: Sequence[Start], names: Collection[str]) -> None:
-        self._table = table
+    def __init__(
+        self, columns: Columns, table: Table, starts: Sequence[Start], conditions: Iterable[Condition]
+    ) -> None:
+        names = {name for condition in conditions for name in condition.parameters}
+        rows = ordered(columns, table, table.rows_of("capf.param").tolist())
         read: dict[str, Fact] = {}
         self._read: list[tuple[int, dict[str, Fact]]] = []
         for row in rows:
