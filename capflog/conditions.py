@@ -300,32 +300,12 @@ class AnyOf:
         return list({id(fact): fact for found in matches for fact in found}.values()) if matches else None
 
 
-def _mentioned(tree: Any) -> frozenset[str]:
-    """Name the kinds of which an event must be there; empty where the condition can hold without any."""
-    if isinstance(tree, EventTest):
-        return frozenset({tree.kind})
-    if isinstance(tree, Counted):
-        return frozenset({tree.event.kind})
-    if isinstance(tree, Pair):
-        return _mentioned(tree.first)
-    if isinstance(tree, Within):
-        return _mentioned(tree.part)
-    if isinstance(tree, AllOf):
-        return min((m for part in tree.parts if (m := _mentioned(part))), key=len, default=frozenset())
-    if isinstance(tree, AnyOf):
-        parts = [_mentioned(part) for part in tree.parts]
-        return frozenset().union(*parts) if all(parts) else frozenset()
-    return frozenset()
-
-
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A condition that has been read; :meth:`match` asks it of an episode."""
 
     text: str
     tree: Any
-    mentioned: frozenset[str]
-    """An episode with none of these kinds of events cannot make it true (empty: any can)."""
 
     @property
     def of_clocks(self) -> bool:
@@ -529,11 +509,6 @@ def pattern_of(holds: Callable[[Any], bool]) -> Pattern | None:
     """Give the pattern that a test looks for; None: it looks for none."""
     inner = holds.test if isinstance(holds, Negated) else holds
     return inner.pattern if isinstance(inner, Matching) else None
-
-
-def made(text: str, tree: Any) -> Condition:
-    """Make a condition of a sentence and what it was read to."""
-    return Condition(text, tree, _mentioned(tree))
 
 
 def nearest(word: str, known: Collection[str]) -> str:

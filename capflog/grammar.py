@@ -56,7 +56,7 @@ def read(text: str, kinds: frozenset[str]) -> Condition:
     if CLOCK in named and len(named) > 1:
         other = min(named - {CLOCK})
         raise ConditionError(f"no episode has both a '{CLOCK}' and '{other}'", 1, 1)
-    condition = tree_of.made(text, tree)
+    condition = Condition(text, tree)
     if condition.of_bundle and named:
         raise ConditionError(f"'{min(named)}' is of one episode, the rest is asked of the whole bundle", 1, 1)
     return condition
