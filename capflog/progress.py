@@ -110,9 +110,35 @@ class Line:
             return 80
 
 
-def progress_on(stream: TextIO | None = None, *, quiet: bool = False) -> Line | Silent:
-    """Make what shows progress on a stream (standard error); none is shown where that is no terminal, or a dumb one."""
+class Log:
+    """Tells each stage in a line of its own, with the seconds since the start."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock, self._begun = stream, clock, clock()
+        self._told = False
+
+    def reading(self, _done: int, total: int | None) -> None:
+        """Tell once that it reads, and how much that is."""
+        if not self._told:
+            self._told = True
+            self.stage("reading" if total is None else f"reading {_bytes(total)}")
+
+    def stage(self, words: str, *, lasting: bool = False) -> None:  # noqa: ARG002  (told in any case)
+        """See Progress.stage."""
+        print(f"capflog: {self._clock() - self._begun:6.1f} s  {visible(words, ascii=True)}", file=self._stream)
+
+    def close(self) -> None:
+        """Do nothing: what was told stays."""
+
+
+def progress_on(stream: TextIO | None = None, *, quiet: bool = False, lines: bool = False) -> Line | Log | Silent:
+    """Make what shows progress on a stream (standard error); none is shown where that is no terminal, or a dumb one.
+
+    ``lines``: each stage in a line that stays, on whatever stream.
+    """
     stream = stream or sys.stderr
+    if lines and stream is not None:
+        return Log(stream)
     if quiet or stream is None or not stream.isatty() or os.environ.get("TERM") == "dumb":
         return SILENT
     return Line(stream)

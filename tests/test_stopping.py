@@ -128,7 +128,7 @@ capflog.main()
         "capflog.analysis:diagnose",
         "capflog.reports.json:pieces",
         "capflog.store:Store.keep",
-        "capflog.cli:put",
+        "capflog.commands.output_options:put",
     ],
 )
 def test_a_signal_in_each_phase(

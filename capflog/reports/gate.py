@@ -1,4 +1,4 @@
-"""What ``capflog check`` prints: a line for the verdict, then one for each finding that fails the gate."""
+"""What ``capflog check`` prints: a line for each bundle's verdict, then one for each finding that fails the gate."""
 
 from __future__ import annotations
 
@@ -9,29 +9,69 @@ from capflog.reports.layout import Page, some
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from capflog.model import Finding, Report
+    from capflog.results import Gate, Judged, Result
+
+#: How a verdict is said, and its style.
+_PASS, _FAIL, _VOID = ("PASS", "bold green"), ("FAIL", "bold red"), ("VOID", "bold red")
 
 
-def render(report: Report, failing: Sequence[Finding], *, fail_on: str, width: int, color: bool, unicode: bool) -> str:
-    """Set the gate's answer as text; ``failing`` are the findings at or above ``fail_on``."""
+def render(results: Sequence[Result], *, width: int, color: bool, unicode: bool) -> str:
+    """Set the gate's answers as text, one for each bundle, and their sum where they are several."""
     page = Page(width, color=color, unicode=unicode)
-    word, style = ("FAIL", "bold red") if failing else ("PASS", "bold green")
-    told = f"{some(len(failing), 'finding')} at or above {fail_on}; the bundle is {report.verdict}"
-    head = page.say(f"{word}  ", style)
-    page.add(page.join(page.log(report.bundle), page.say(f": {told}")), first=head, hang=head.cell_len)
-    for finding in failing:
-        whom = f" ({some(len(finding.devices), 'device')})" if finding.devices else ""
-        over = ", resolved within the bundle" if finding.resolved else ""
-        page.add(
-            page.say(f"{finding.rule}: {finding.title}{whom}{over}"),
-            first=page.say(f"{finding.severity}: "),
-            indent=2,
-            hang=9,
-        )
-        if finding.evidence:
-            proof = finding.evidence[0]
-            page.add(page.join(page.log(f"{proof.member}:{proof.line}: {proof.text}")), indent=11)
-    other = len(report.findings) - len(failing)
-    if other:
-        page.add(page.say(f"{some(other, 'finding')} below {fail_on}: capflog analyze shows them"), indent=2)
+    gates = [result.gate for result in results if result.gate is not None]
+    for result, gate in zip(results, gates, strict=True):
+        _one(page, result, gate)
+    if len(gates) > 1:
+        page.blank()
+        failed = sum(not gate.passed for gate in gates)
+        word, style = _PASS if not failed else _FAIL
+        head = page.say(f"{word}  ", style)
+        told = f"{failed:,} of {len(gates):,} bundles fail" if failed else f"all {len(gates):,} bundles pass"
+        page.add(page.say(told), first=head, hang=head.cell_len)
     return page.text()
+
+
+def _one(page: Page, result: Result, gate: Gate) -> None:
+    word, style = _VOID if gate.untrusted else _PASS if gate.passed else _FAIL
+    failing = gate.failing
+    over = f" at or above {gate.fail_on[0]}" if gate.by_severity else f" of {gate.level}"
+    told = f"{some(len(failing), 'finding')}{over}; the bundle is {result.report.verdict}"
+    head = page.say(f"{word}  ", style)
+    page.add(page.join(page.log(result.report.bundle), page.say(f": {told}")), first=head, hang=head.cell_len)
+    for line in (*gate.untrusted, *gate.lacking):
+        page.add(page.log(line), indent=2)
+    for judged in failing:
+        _failing(page, judged)
+    for held, words in (
+        ("ignored", "ignored"),
+        ("known", "known by the baseline"),
+    ):
+        passed_over = [one for one in gate.judged if one.held == held]
+        for one in passed_over:
+            page.add(page.log(f"{one.finding.rule}: {one.why}"), first=page.say(f"{words}: "), indent=2, hang=9)
+    below = sum(one.held == "below" for one in gate.judged)
+    if below:
+        page.add(page.say(f"{some(below, 'finding')}{_below(gate)}: capflog analyze shows them"), indent=2)
+    unasked = sum(one.held == "not selected" for one in gate.judged)
+    if unasked:
+        page.add(page.say(f"{some(unasked, 'finding')} of rules that this gate does not ask"), indent=2)
+
+
+def _below(gate: Gate) -> str:
+    return f" below {gate.fail_on[0]}" if gate.by_severity else " of other rules"
+
+
+def _failing(page: Page, judged: Judged) -> None:
+    finding = judged.finding
+    whom = f" ({some(len(finding.devices), 'device')})" if finding.devices else ""
+    over = ", resolved within the bundle" if finding.resolved else ""
+    new = f" [{judged.why}]" if judged.why else ""
+    page.add(
+        page.say(f"{finding.rule}: {finding.title}{whom}{over}{new}"),
+        first=page.say(f"{finding.severity}: "),
+        indent=2,
+        hang=9,
+    )
+    if finding.evidence:
+        proof = finding.evidence[0]
+        page.add(page.join(page.log(f"{proof.member}:{proof.line}: {proof.text}")), indent=11)

@@ -18,12 +18,17 @@ import capflog
 from capflog.records import in_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from capflog.model import CapfStart, Clock, Enrollment, Evidence, Finding, Member, Record, Report, ServiceStart
+    from capflog.outputs import Look
+    from capflog.results import Gate, Result
 
 SCHEMA = "capflog-report-1"
+
+#: Of the document that holds those of several bundles.
+SEVERAL = "capflog-reports-1"
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]+")
@@ -76,17 +81,51 @@ def dumps(report: Report) -> str:
     return "".join(pieces(report))
 
 
-def pieces(report: Report, *, records: bool = True) -> Iterator[str]:
+def pieces(report: Report, *, records: bool = True, gate: Gate | None = None) -> Iterator[str]:
     """Give the text of :func:`dumps` piece by piece: no more than some hundred enrollments are held at a time.
 
-    ``records``: with the enrollments' records; without, each has none.
+    ``records``: with the enrollments' records; without, each has none. ``gate``: what the gate makes of it stands
+    beside the contract, as ``gate``.
     """
-    yield from map(_harmless, _pieces(report, records=records))
+    yield from map(_harmless, _pieces(report, records=records, gate=gate))
 
 
-def _pieces(report: Report, *, records: bool) -> Iterator[str]:
+def results(results: Sequence[Result], _look: Look) -> Iterator[str]:
+    """Write results: of one bundle its document; of several one that holds theirs, as ``reports``."""
+    if len(results) == 1:
+        yield from pieces(results[0].report, gate=results[0].gate)
+        return
+    gates = [result.gate for result in results if result.gate is not None]
+    head = {
+        "schema": SEVERAL,
+        "tool": {"name": "capflog", "version": capflog.__version__},
+        "passed": all(gate.passed for gate in gates) if gates else None,
+    }
+    yield "{\n" + "".join(f"{json.dumps(name)}: {json.dumps(value)},\n" for name, value in head.items())
+    yield '"reports": [\n'
+    for number, result in enumerate(results):
+        if number:
+            yield ",\n"
+        yield from pieces(result.report, gate=result.gate)
+    yield "]\n}\n"
+
+
+def _gate(gate: Gate) -> dict[str, Any]:
+    return {
+        "passed": gate.passed,
+        "fail_on": list(gate.fail_on),
+        "coverage": None if gate.coverage is None else round(gate.coverage, 3),
+        "min_coverage": gate.least,
+        "lacking": list(gate.lacking),
+        "untrusted": list(gate.untrusted),
+        "findings": [{"rule": one.finding.rule, "held": one.held, "why": one.why} for one in gate.judged],
+    }
+
+
+def _pieces(report: Report, *, records: bool, gate: Gate | None = None) -> Iterator[str]:
     lead = "{\n"
-    for name, value in _document(report, []).items():
+    judged = {} if gate is None else {"gate": _gate(gate)}
+    for name, value in (_document(report, []) | judged).items():
         if name == "enrollments" and report.enrollments:
             yield f"{lead}{json.dumps(name)}: ["
             lead = "\n"

@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.cells import cell_len
 
+from capflog.gate import Wanted, judge
 from capflog.model import Evidence
 from capflog.reports.gate import render
+from capflog.results import Result
 from tests.reports import handmade as h
 
 if TYPE_CHECKING:
-    from capflog.model import Finding, Report
+    from capflog.model import Report
 
 LEVELS = ("error", "warning", "info")
 
 
-def failing_of(report: Report, fail_on: str) -> list[Finding]:
-    return [f for f in report.findings if LEVELS.index(f.severity) <= LEVELS.index(fail_on)]
+def judged(report: Report, fail_on: str) -> Result:
+    return Result(report, judge(report, Wanted(fail_on=(fail_on,))))
 
 
 def text_of(report: Report, fail_on: str = "error", width: int = 80, **look: Any) -> str:
     """The gate's answer; the findings that fail it are chosen as the command does."""
     given = {"width": width, "color": False, "unicode": True} | look
-    return render(report, failing_of(report, fail_on), fail_on=fail_on, **given)
+    return render([judged(report, fail_on)], **given)
 
 
 BEHIND = h.finding(
@@ -149,7 +151,7 @@ def test_no_text_forges_a_line() -> None:
     ids=["healthy", "failing", "hostile", "hostile and resolved"],
 )
 def test_no_text_breaks_the_page(report: Report, fail_on: str) -> None:
-    h.check_page(partial(render, report, failing_of(report, fail_on), fail_on=fail_on))
+    h.check_page(partial(render, [judged(report, fail_on)]))
 
 
 @pytest.mark.parametrize("width", [80, 160])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from capflog.console import stop
-from capflog.rule_options import rulebook
+from capflog.commands.console import stop
+from capflog.commands.rule_options import rulebook
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from capflog.console import say, stop
+from capflog.commands.console import say, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from capflog.clock_options import Clocks
+    from capflog.commands.clock_options import Clocks
     from capflog.store import Run, Store
 
 _T = TypeVar("_T")

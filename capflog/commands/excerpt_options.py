@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from capflog.console import stop
+from capflog.commands.console import stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

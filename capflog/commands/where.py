@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from capflog.console import say, stop
+from capflog.commands.console import note, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,7 +75,7 @@ def chosen(analysis: Analysis, where: Condition) -> set[str]:
         stop(f"--where: {why}")
     every = analysis.report.enrollments
     ids = {every[number].id for number in asking.spoken}
-    say(f"--where: {len(ids):,} of {len(every):,} enrollments")
+    note(f"--where: {len(ids):,} of {len(every):,} enrollments")
     return ids
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from capflog.console import say, stop
+from capflog.commands.console import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from capflog.rulebook import Rulebook
 
-_KEY, _LEFT_OUT = "capflog.rules", "capflog.rules.left_out"
+_KEY, _LEFT_OUT, _TOLD = "capflog.rules", "capflog.rules.left_out", "capflog.rules.told"
 
 
 def rules_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,29 +24,10 @@ def rules_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="DIR",
         multiple=True,
         type=click.Path(exists=True, file_okay=False, path_type=Path),
-        envvar="CAPFLOG_RULES",
-        default=_configured,
         expose_value=False,
         callback=_keep,
-        help="Ask the rules (*.yaml) in this folder, too.  [env: CAPFLOG_RULES; or 'rules' in capflog.toml]",
+        help="Ask the rules (*.yaml) in this folder, too.",
     )(command)
-
-
-def _configured() -> tuple[str, ...]:
-    """Give the folders that the nearest ``capflog.toml`` names, upwards from the working folder, as ``rules``."""
-    import tomllib  # noqa: PLC0415  (only where rules are loaded)
-
-    here = Path.cwd()
-    path = next((found for folder in (here, *here.parents) if (found := folder / "capflog.toml").is_file()), None)
-    if path is None:
-        return ()
-    try:
-        rules = tomllib.loads(path.read_text(encoding="utf-8")).get("rules", [])
-    except (OSError, ValueError) as error:
-        stop(f"{path}: {error}")
-    if not isinstance(rules, list) or not all(isinstance(folder, str) for folder in rules):
-        stop(f"{path}: 'rules' must be a list of folders, such as [\"my-rules\"]")
-    return tuple(str(path.parent / folder) for folder in rules)
 
 
 def _keep(context: click.Context, _option: click.Parameter, folders: tuple[Path, ...]) -> None:
@@ -61,6 +42,9 @@ def rulebook() -> Rulebook:
     folders = meta.get(_KEY, ())
     book = with_folders(folders) if folders else builtin()
     meta[_LEFT_OUT] = bool(book.errors)
+    if meta.get(_TOLD) == folders:
+        return book
+    meta[_TOLD] = folders
     tell(book)
     for folder in folders:
         if not any(path.suffix in (".yaml", ".yml") for path in folder.iterdir()):

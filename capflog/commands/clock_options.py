@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from capflog.console import stop
+from capflog.commands.console import stop
+from capflog.commands.settings import Words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +52,7 @@ def clock_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--date",
             metavar="[PART=]DATE",
+            type=Words(),
             multiple=True,
             help="The day on which CAPF's trace begins: 2019-03-05, 5 Mar 2019. PART as for --tz.",
         ),
@@ -58,6 +60,7 @@ def clock_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--tz",
             metavar="[PART=]ZONE",
+            type=Words(),
             multiple=True,
             help="The CUCM node's zone: America/New_York, -05:00. With PART, of the members whose path holds that; "
             "may be given several times.",

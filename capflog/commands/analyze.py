@@ -1,0 +1,55 @@
+"""``capflog analyze``: what is wrong, why, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from capflog.commands.analyzing import analyzed, bundles_argument, store_options, unreadable_ends
+from capflog.commands.base import Command
+from capflog.commands.clock_options import Clocks, clock_options
+from capflog.commands.output_options import Outputs, output_options
+from capflog.commands.rule_options import rules_option
+from capflog.commands.where import chosen, restricted, where_option
+from capflog.results import Result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from capflog.conditions import Condition
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        ("capflog analyze bundle.zip", ""),
+        ("capflog analyze capf00000001.txt nginx00000001.txt u_ex190116.log", "several files are read as one bundle"),
+        ("capflog analyze bundle.zip --where 'enrollment with outcome = failed and waited > 9'", ""),
+        ("capflog analyze bundle.zip --output report.json --output markdown=ticket.txt", ""),
+        ("cat bundle.zip | capflog analyze - --format json", "or of ssh: it need not lie on this machine"),
+    ),
+)
+@bundles_argument
+@output_options
+@where_option
+@rules_option
+@clock_options
+@store_options
+def analyze(
+    bundles: tuple[str, ...],
+    outputs: Outputs,
+    where: Condition | None,
+    clocks: Clocks,
+    store: Path | None,
+    no_store: bool,
+) -> None:
+    """Read BUNDLE and tell what is wrong, why, the lines that prove it, and what to do."""
+    with unreadable_ends():
+        analysis = analyzed(bundles, clocks.told, store, keep=not no_store)
+    report, ids = analysis.report, None
+    if where is not None:
+        ids = chosen(analysis, where)
+        report = restricted(report, ids, where)
+    result = Result(report, analysis=analysis, enrollments=ids, zone=analysis.alignment.display_zone)
+    outputs.write([result], clocks.display)

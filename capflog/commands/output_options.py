@@ -1,0 +1,134 @@
+"""``--format`` and ``--output``: what standard output gets, and which files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from capflog.commands.console import put, put_bytes, say, screen, stop
+from capflog.outputs import FORMATS, Format, Look, format_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from capflog.results import Result
+    from capflog.zones import Zone
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a call wants: a format on standard output, and formats in files."""
+
+    form: Format
+    files: tuple[tuple[Format, Path], ...]
+
+    @property
+    def records(self) -> bool:
+        """Tell whether one of them shows records."""
+        return any(form.records for form in self._all())
+
+    @property
+    def events(self) -> bool:
+        """Tell whether one of them shows events."""
+        return any(form.events for form in self._all())
+
+    def _all(self) -> Iterable[Format]:
+        return (self.form, *(form for form, _ in self.files))
+
+    def write(self, results: Sequence[Result], display: Zone | None) -> None:
+        """Write the files, then standard output; a file that cannot be written costs a line and exit status 2."""
+        broken = [why for form, path in self.files if (why := _write(form, path, results, display))]
+        look = Look(**screen(), display=display)
+        if self.form.terminal:
+            put(self.form.pieces(results, look))
+        else:
+            put_bytes(_encoded(self.form.pieces(results, look)))
+        if broken:
+            for why in broken[:-1]:
+                say(why)
+            stop(broken[-1])
+
+
+def _encoded(pieces: Iterable[str]) -> Iterable[bytes]:
+    # A lone surrogate (a byte of a file's name that is no UTF-8) is no character: it is escaped.
+    return (piece.encode("utf-8", "backslashreplace") for piece in pieces)
+
+
+def _write(form: Format, path: Path, results: Sequence[Result], display: Zone | None) -> str:
+    """Write one file, whole or not at all; give why it cannot be, or ""."""
+    try:
+        write_whole(path, _encoded(form.pieces(results, Look(display=display))))
+    except OSError as error:
+        return f"{path}: not written: {error.strerror or error}"
+    return ""
+
+
+def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file beside its place and move it there in the end: nobody sees a half of it. Raises OSError."""
+    if path.exists() and not path.is_file():
+        with path.open("wb") as out:  # a device, a pipe
+            out.writelines(pieces)
+        return
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.resolve().parent)
+    try:
+        with os.fdopen(number, "wb") as out:
+            out.writelines(pieces)
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)
+        Path(name).replace(path.resolve())
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options; the command has what they ask for as ``outputs``."""
+
+    @wraps(command)
+    def called(form: str, output: tuple[str, ...], **more: Any) -> Any:
+        return command(**more, outputs=Outputs(FORMATS[form], tuple(_file(text) for text in output)))
+
+    names = "; ".join(f"{form.name}: {form.what}" for form in FORMATS.values())
+    for option in (
+        click.option(
+            "--output",
+            "-o",
+            metavar="[NAME=]FILE",
+            multiple=True,
+            help="Write this format into a file, too; without NAME the file's own name tells it. May be given several "
+            "times.",
+        ),
+        click.option(
+            "--format",
+            "form",
+            metavar="NAME",
+            type=click.Choice(list(FORMATS)),
+            default="text",
+            help=f"What standard output gets. {names}.  [default: text]",
+        ),
+    ):
+        called = option(called)
+    return called
+
+
+def _file(text: str) -> tuple[Format, Path]:
+    name, equals, path = text.partition("=")
+    if equals and name in FORMATS and path:
+        return FORMATS[name], Path(path)
+    form = format_of(text)
+    if form is None:
+        import difflib  # noqa: PLC0415
+
+        near = difflib.get_close_matches(name, list(FORMATS), n=1) if equals else []
+        offer = f"did you mean {near[0]}={path}?" if near else f"the formats are {', '.join(FORMATS)}"
+        stop(f"--output {text}: NAME=FILE is wanted, such as json=report.json; {offer}")
+    return form, Path(text)

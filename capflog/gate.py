@@ -1,0 +1,191 @@
+"""The gate: which findings of a report fail it, and which are passed over, for what reason."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from capflog.results import SEVERITIES, Gate, Held, Judged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from capflog.model import Finding, Report
+
+BASELINE = "capflog-baseline-1"
+
+
+class BaselineError(ValueError):
+    """A file is no baseline; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """A finding that is not to fail the gate: a rule (``*`` in it), for devices (none: all), until a day inclusive."""
+
+    rule: str
+    reason: str
+    until: date
+    devices: tuple[str, ...] = ()
+    source: str = ""
+
+    def fits(self, finding: Finding) -> bool:
+        """Tell whether it is of a finding: where it names devices, of every one that the finding names."""
+        if not fnmatch.fnmatchcase(finding.rule, self.rule):
+            return False
+        if not self.devices:
+            return True
+        return bool(finding.devices) and all(
+            any(fnmatch.fnmatchcase(device.casefold(), pattern.casefold()) for pattern in self.devices)
+            for device in finding.devices
+        )
+
+
+@dataclass(slots=True)
+class Known:
+    """What a baseline knows: for each rule its severity and the devices that it hit (a rule of the service: none)."""
+
+    rules: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+
+    def new_in(self, finding: Finding) -> str | None:
+        """Say in words what is new about a finding; ``""``: it is not known at all; None: nothing is new."""
+        if finding.rule not in self.rules:
+            return ""
+        severity, devices = self.rules[finding.rule]
+        if SEVERITIES.index(finding.severity) < SEVERITIES.index(severity):
+            return f"was {severity} before"
+        if finding.scope == "service":
+            return None
+        more = sorted(set(finding.devices) - devices)
+        if not more:
+            return None
+        return f"known, but not for {', '.join(more[:3])}{f' and {len(more) - 3:,} more' if len(more) > 3 else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the gate asks. ``fail_on``: severities (that and above) and rules; ``select`` and ``ignore``: rules."""
+
+    fail_on: tuple[str, ...] = ("error",)
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    least: float | None = None
+    excuses: tuple[Excuse, ...] = ()
+    known: Known | None = None
+    today: date = date.max
+
+
+def judge(report: Report, wanted: Wanted, untrusted: Sequence[str] = ()) -> Gate:
+    """Judge one bundle's report."""
+    gate = Gate(wanted.fail_on, [_judged(finding, wanted) for finding in report.findings], coverage(report))
+    gate.least = wanted.least
+    gate.untrusted = list(untrusted)
+    if wanted.least is not None and gate.coverage is not None and gate.coverage < wanted.least:
+        gate.lacking.append(
+            f"coverage: {_percent(gate.coverage)} of the lines are understood, {wanted.least:g} % are wanted: "
+            "capflog inspect shows the others"
+        )
+    return gate
+
+
+def coverage(report: Report) -> float | None:
+    """Tell how many of the lines of logs are understood, in percent; None where there is no line."""
+    lines = sum(member.lines for member in report.members if member.source)
+    unknown = sum(member.unparsed for member in report.members if member.source)
+    return None if not lines else 100 * (lines - unknown) / lines
+
+
+def _percent(share: float) -> str:
+    # 99.996 is not 100.
+    return f"{int(share * 100) / 100:.2f} %"
+
+
+def _judged(finding: Finding, wanted: Wanted) -> Judged:
+    held, why = _held(finding, wanted)
+    return Judged(finding, held, why)
+
+
+def _held(finding: Finding, wanted: Wanted) -> tuple[Held, str]:
+    if wanted.select and not _of(finding.rule, wanted.select):
+        return "not selected", ""
+    named = _of(finding.rule, wanted.fail_on)
+    if not named and not any(
+        SEVERITIES.index(finding.severity) <= SEVERITIES.index(word) for word in wanted.fail_on if word in SEVERITIES
+    ):
+        return "below", ""
+    if _of(finding.rule, wanted.ignore):
+        return "ignored", "by --ignore"
+    for excuse in wanted.excuses:
+        if excuse.until >= wanted.today and excuse.fits(finding):
+            return "ignored", f"until {excuse.until.isoformat()}: {excuse.reason}"
+    if wanted.known is not None:
+        new = wanted.known.new_in(finding)
+        if new is None:
+            return "known", "since the baseline was written"
+        return "fails", new
+    return "fails", ""
+
+
+def _of(rule: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(rule, pattern) for pattern in patterns)
+
+
+def idle(excuses: Sequence[Excuse], reports: Sequence[Report], today: date) -> list[str]:
+    """Name the excuses that no longer serve, a sentence each: those that ended, and those that fit nothing."""
+    found = []
+    for excuse in excuses:
+        place = f"{excuse.source}: " if excuse.source else ""
+        if excuse.until < today:
+            fits = any(excuse.fits(finding) for report in reports for finding in report.findings)
+            then = "it counts again" if fits else "and nothing matches it: remove it"
+            found.append(f"{place}the ignore of {excuse.rule} ended on {excuse.until.isoformat()}; {then}")
+        elif not any(excuse.fits(finding) for report in reports for finding in report.findings):
+            found.append(f"{place}the ignore of {excuse.rule} matches nothing any more: remove it")
+    return found
+
+
+def read_baseline(text: str) -> Known:
+    """Read a baseline; raises :class:`BaselineError`."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise BaselineError(f"not a baseline: {error}") from error
+    if not isinstance(document, dict) or document.get("schema") != BASELINE:
+        raise BaselineError(f"not a baseline: its 'schema' is not {BASELINE}; --write-baseline writes one")
+    known = Known()
+    for number, one in enumerate(_list(document.get("findings")), 1):
+        rule, severity, devices = (one.get(name) for name in ("rule", "severity", "devices"))
+        if not isinstance(rule, str) or severity not in SEVERITIES or not isinstance(devices, list):
+            raise BaselineError(f"finding {number}: 'rule', 'severity' and 'devices' are wanted")
+        known.rules[rule] = (severity, frozenset(map(str, devices)))
+    return known
+
+
+def _list(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise BaselineError("'findings' is not a list")
+    return value
+
+
+def baseline_of(gates: Iterable[Gate], written: date) -> str:
+    """Write the baseline by which all findings of these gates that fail, or were known, are known."""
+    rules: dict[str, tuple[str, set[str]]] = {}
+    for gate in gates:
+        for judged in gate.judged:
+            if judged.held not in ("fails", "known"):
+                continue
+            finding = judged.finding
+            severity, devices = rules.setdefault(finding.rule, (finding.severity, set()))
+            devices.update(finding.devices if finding.scope != "service" else ())
+            worst = min(severity, finding.severity, key=SEVERITIES.index)
+            rules[finding.rule] = (worst, devices)
+    findings = [
+        json.dumps({"rule": rule, "severity": severity, "devices": sorted(devices)})
+        for rule, (severity, devices) in sorted(rules.items())
+    ]
+    body = ",\n".join(f"    {line}" for line in findings)
+    listed = f"[\n{body}\n  ]" if findings else "[]"
+    return f'{{\n  "schema": "{BASELINE}",\n  "written": "{written.isoformat()}",\n  "findings": {listed}\n}}\n'
