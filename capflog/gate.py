@@ -147,6 +147,12 @@ def idle(excuses: Sequence[Excuse], reports: Sequence[Report], today: date) -> l
     return found
 
 
+def gone(known: Known, gates: Sequence[Gate]) -> list[str]:
+    """Name the rules that a baseline knows and of which no bundle has a finding any more."""
+    there = {judged.finding.rule for gate in gates for judged in gate.judged}
+    return sorted(set(known.rules) - there)
+
+
 def read_baseline(text: str) -> Known:
     """Read a baseline; raises :class:`BaselineError`."""
     try:

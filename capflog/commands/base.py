@@ -72,7 +72,7 @@ class _Extended(click.Command):
         self.params += manners()
         for option in self.params:
             key = key_of(option)
-            if key in BY_NAME:
+            if key in BY_NAME and key != "format":  # (see Settings.defaults)
                 option.envvar = variable(key)
 
     def make_context(

@@ -20,7 +20,7 @@ from capflog.commands.console import FAILED, note, say, stop
 from capflog.commands.output_options import Outputs, output_options, write_whole
 from capflog.commands.rule_options import left_out, rulebook, rules_option
 from capflog.commands.settings import Words, at_call
-from capflog.gate import BaselineError, Known, Wanted, baseline_of, idle, judge, read_baseline
+from capflog.gate import BaselineError, Known, Wanted, baseline_of, gone, idle, judge, read_baseline
 from capflog.results import SEVERITIES, Result
 
 if TYPE_CHECKING:
@@ -108,8 +108,10 @@ def check(
     )
     results, unread = _judged(_groups(bundles, together=together), wanted, outputs, clocks, store, keep=not no_store)
     for line in idle(excuses, [result.report for result in results], today) if results else ():
-        say(line)
+        note(line)
     _one_collection(results)
+    if wanted.known is not None and (old := gone(wanted.known, [r.gate for r in results if r.gate is not None])):
+        note(f"--baseline {baseline}: gone since it was written: {', '.join(old)}; --write-baseline takes them out")
     if write_baseline and baseline is not None:
         gates = [result.gate for result in results if result.gate is not None]
         _write(baseline, baseline_of(gates, today), sum(len(gate.failing) for gate in gates))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from capflog.gate import Excuse
+from capflog.outputs import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,7 +53,7 @@ KEYS = (
     Key("ignore", "words", "the rules that 'check' does not ask; in a file: tables, see below", "none"),
     Key("min-coverage", "number", "the least share of lines understood, in percent", "none"),
     Key("baseline", "path", "the file of what is known", "none"),
-    Key("format", "word", "what standard output gets", "text"),
+    Key("format", "word", "what standard output gets, of a command that has it", "text", choices=tuple(FORMATS)),
     Key("color", "word", "auto, always or never", "auto", choices=("auto", "always", "never")),
     Key("pager", "flag", "page a long result", "false"),
     Key("quiet", "flag", "no progress, no notes", "false"),
@@ -90,14 +91,16 @@ class Settings:
         found: dict[str, Any] = {}
         for option in command.params:
             key = key_of(option)
-            if option.name is not None and key in self.values and _fits(option, self.values[key].value):
-                found[option.name] = self.values[key].value
+            if option.name is None or key not in BY_NAME:
+                continue
+            value = self.values[key].value if key in self.values else None
+            if key == "format" and isinstance(option.type, click.Choice):
+                # Commands have different formats: of one that another command has, this one takes no notice.
+                said = os.environ.get(variable(key)) or value
+                value = said if said in option.type.choices or said not in FORMATS else None
+            if value is not None:
+                found[option.name] = value
         return found
-
-
-def _fits(option: click.Parameter, value: Any) -> bool:
-    """Tell whether a value is one of an option's choices: commands have different formats."""
-    return key_of(option) != "format" or not isinstance(option.type, click.Choice) or value in option.type.choices
 
 
 def key_of(option: click.Parameter) -> str:
@@ -189,7 +192,7 @@ def _read(found: Settings, path: Path, *, own: bool) -> bool:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        if path.name == "pyproject.toml":
+        if path.name == "pyproject.toml" and not _speaks_of_capflog(path):
             return False  # another program's file, and another program's fault
         raise SettingsError(f"{path}: {words}") from error
     if path.name == "pyproject.toml":
@@ -209,6 +212,13 @@ def _read(found: Settings, path: Path, *, own: bool) -> bool:
         elif name not in found.values:
             found.values[name] = Value(_value(path, key, value), value, path)
     return True
+
+
+def _speaks_of_capflog(path: Path) -> bool:
+    try:
+        return b"[tool.capflog" in path.read_bytes()
+    except OSError:
+        return False
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
