@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from datetime import UTC
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from capflog.csv_cells import line
 from capflog.devices import OUTCOMES, causes_of, outcomes_of
 from capflog.reports.layout import Column, Page, joined, seconds, some
 from capflog.reports.times import Times, of_node, zone_assumed
-from capflog.safe_text import visible
 from capflog.steps import WORDS
 
 if TYPE_CHECKING:
@@ -263,11 +261,9 @@ def _clean(value: Any) -> Any:
 
 def as_csv(devices: Devices, wish: Wish) -> str:
     """Set the devices as CSV, with a line of titles; an enrollment without a device has an empty name."""
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(TITLES)
+    rows = [line(TITLES, "\n")]
     for device in devices.every:
         if wish.fits(device):
             told = _plain(device)
-            writer.writerow(["" if told[name] is None else visible(str(told[name])) for name in TITLES])
-    return out.getvalue()
+            rows.append(line((told[name] for name in TITLES), "\n"))
+    return "".join(rows)

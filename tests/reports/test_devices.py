@@ -312,6 +312,11 @@ def test_csv_has_a_line_of_titles_and_one_for_each_device() -> None:
     assert next(csv.DictReader(StringIO(as_csv(made(first), EVERY))))["causes"] == " or ".join(UNTRUSTED)
 
 
+def test_no_name_is_a_formula_in_a_spreadsheet() -> None:
+    text = as_csv(made(h.enrollment(1, '=HYPERLINK("http://evil.example")', "12:00:00", "issued")), EVERY)
+    assert next(csv.DictReader(StringIO(text)))["device"] == '\'=HYPERLINK("http://evil.example")'
+
+
 def test_nothing_in_them_acts_on_a_terminal() -> None:
     devices = made(*h.poisoned(some()), bundle=h.HOSTILE)
     for text in (as_json(devices, EVERY), as_csv(devices, EVERY)):
