@@ -12,7 +12,7 @@ from capflog.model import Member
 from tests.reports import handmade as h
 
 TODAY = date(2027, 1, 15)
-OTHER = "SEP001F6C81118B"
+OTHER = h.OTHER
 
 
 def found(*rules: str, severity: str = "error", **more: Any) -> list[Any]:
