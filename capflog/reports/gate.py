@@ -42,13 +42,10 @@ def _one(page: Page, result: Result, gate: Gate) -> None:
         page.add(page.log(line), indent=2)
     for judged in failing:
         _failing(page, judged)
-    for held, words in (
-        ("ignored", "ignored"),
-        ("known", "known by the baseline"),
-    ):
-        passed_over = [one for one in gate.judged if one.held == held]
-        for one in passed_over:
-            page.add(page.log(f"{one.finding.rule}: {one.why}"), first=page.say(f"{words}: "), indent=2, hang=9)
+    for judged in gate.judged:
+        if judged.held in ("ignored", "known"):
+            told = page.join(page.say(f"{judged.finding.rule}: {judged.finding.title} ("), page.log(f"{judged.why})"))
+            page.add(told, first=page.say(f"{judged.held}: "), indent=2, hang=9)
     below = sum(one.held == "below" for one in gate.judged)
     if below:
         page.add(page.say(f"{some(below, 'finding')}{_below(gate)}: capflog analyze shows them"), indent=2)
