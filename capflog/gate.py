@@ -81,7 +81,7 @@ class Wanted:
 def judge(report: Report, wanted: Wanted, untrusted: Sequence[str] = ()) -> Gate:
     """Judge one bundle's report."""
     gate = Gate(wanted.fail_on, [_judged(finding, wanted) for finding in report.findings], coverage(report))
-    gate.least = wanted.least
+    gate.least, gate.select, gate.baseline = wanted.least, wanted.select, wanted.known is not None
     gate.untrusted = list(untrusted)
     if wanted.least is not None and gate.coverage is not None and gate.coverage < wanted.least:
         gate.lacking.append(

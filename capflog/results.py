@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -33,7 +34,8 @@ class Gate:
 
     ``fail_on``: severities and rules; ``judged``: each finding of the report, in its order; ``coverage``: the share of
     lines understood, in percent (None: there is no line); ``least``: what was asked of it; ``lacking``: what else fails
-    it, a sentence each; ``untrusted``: why it cannot be trusted (rules left out), a sentence each.
+    it, a sentence each; ``untrusted``: why it cannot be trusted (rules left out), a sentence each. ``select``: the rules
+    that it asks, ``*`` in them (none: all); ``baseline``: whether it knows what was found before.
     """
 
     fail_on: tuple[str, ...]
@@ -42,6 +44,12 @@ class Gate:
     least: float | None = None
     lacking: list[str] = field(default_factory=list)
     untrusted: list[str] = field(default_factory=list)
+    select: tuple[str, ...] = ()
+    baseline: bool = False
+
+    def asks(self, rule: str) -> bool:
+        """Tell whether a rule is one of those that it asks."""
+        return not self.select or any(fnmatch.fnmatchcase(rule, pattern) for pattern in self.select)
 
     @property
     def failing(self) -> list[Judged]:
@@ -78,6 +86,8 @@ class Result:
     enrollments: set[str] | None = None
     zone: Zone | None = None
     """The node's zone: in it text shows times."""
+    rules: Sequence[str] | None = None
+    """The ids of the rules that were asked; None: those that capflog ships."""
 
     @property
     def judged(self) -> Sequence[Judged]:

@@ -10,7 +10,7 @@ from capflog.commands.analyzing import analyzed, bundles_argument, store_options
 from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
 from capflog.commands.output_options import Outputs, output_options
-from capflog.commands.rule_options import rules_option
+from capflog.commands.rule_options import rulebook, rules_option
 from capflog.commands.where import chosen, restricted, where_option
 from capflog.results import Result
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    short_help="What is wrong, why, and what to do.",
     examples=(
         ("capflog analyze bundle.zip", ""),
         ("capflog analyze capf00000001.txt nginx00000001.txt u_ex190116.log", "several files are read as one bundle"),
@@ -51,5 +52,6 @@ def analyze(
     if where is not None:
         ids = chosen(analysis, where)
         report = restricted(report, ids, where)
-    result = Result(report, analysis=analysis, enrollments=ids, zone=analysis.alignment.display_zone)
+    zone, asked = analysis.alignment.display_zone, tuple(rulebook().rules)
+    result = Result(report, analysis=analysis, enrollments=ids, zone=zone, rules=asked)
     outputs.write([result], clocks.display)

@@ -16,6 +16,7 @@ import click
 from capflog.commands.analyzing import analyzed, bundles_argument, store_options
 from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
+from capflog.commands.completing import known_failures, known_rules
 from capflog.commands.console import FAILED, note, say, stop
 from capflog.commands.output_options import Outputs, output_options, write_whole
 from capflog.commands.rule_options import left_out, rulebook, rules_option
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    short_help="The analysis as a gate: exit status 1 where it fails.",
     examples=(
         ('capflog check bundle.zip || echo "CES is not well"', ""),
         ("capflog check monday.zip tuesday.zip", "a verdict for each, and one exit status"),
@@ -52,14 +54,29 @@ if TYPE_CHECKING:
 @click.option(
     "--fail-on",
     metavar="LEVEL|RULE",
+    shell_complete=known_failures,
     type=Words(),
     multiple=True,
     default=("error",),
     help="What fails the gate: error, warning or info (that and what is worse), or a rule, * in it; may be given "
     "several times.  [default: error]",
 )
-@click.option("--select", metavar="RULE", type=Words(), multiple=True, help="Ask these rules alone, * in them.")
-@click.option("--ignore", metavar="RULE", type=Words(), multiple=True, help="Do not fail for these rules, * in them.")
+@click.option(
+    "--select",
+    metavar="RULE",
+    type=Words(),
+    multiple=True,
+    shell_complete=known_rules,
+    help="Ask these rules alone, * in them.",
+)
+@click.option(
+    "--ignore",
+    metavar="RULE",
+    type=Words(),
+    multiple=True,
+    shell_complete=known_rules,
+    help="Do not fail for these rules, * in them.",
+)
 @click.option(
     "--min-coverage",
     metavar="PERCENT",
@@ -200,6 +217,7 @@ def _judged(
     names = [Path(group[0]).name for group in groups]
     results: list[Result] = []
     unread: list[str] = []
+    asked = tuple(rulebook().rules)
     for group in groups:
         try:
             analysis = analyzed(group, clocks.told, store, keep=keep)
@@ -223,7 +241,7 @@ def _judged(
             # Else the events of every bundle would be held until the last is read.
             report = replace(report, enrollments=[replace(one, records=[]) for one in report.enrollments])
         held = analysis if outputs.events else None
-        results.append(Result(report, gate, held, zone=analysis.alignment.display_zone))
+        results.append(Result(report, gate, held, zone=analysis.alignment.display_zone, rules=asked))
     return results, unread
 
 
