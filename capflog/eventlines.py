@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from capflog.analysis import Analysis
+    from capflog.store import Store
     from capflog.table import Table
 
 #: How many rows are made lines of at a time: their texts are read back together and take some MB.
@@ -222,3 +223,16 @@ def _values(table: Table, rows: np.ndarray) -> list[dict[str, Any]]:
         for place, value in zip(places.tolist(), said, strict=True):
             found[place][name] = value
     return found
+
+
+def kept_lines(store: Store, run_id: int) -> Iterator[EventLine]:
+    """Give the lines that a store holds of an analysis, each once, in the order of :func:`event_lines`.
+
+    It holds those that timelines show: lines of enrollments, CAPF's other lines of a device, and what proves that a
+    failure was caused elsewhere, which has no device. Sessions and named values are not kept, nor what failed on the
+    way of an enrollment that was issued; groups of lines that may be of many are left out. Raises
+    :class:`capflog.store.StoreProblem`.
+    """
+    from capflog.keptlines import in_time  # noqa: PLC0415
+
+    return in_time(store, run_id)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from capflog.store_file import AGAIN, ELSEWHERE, StoreFile, StoreProblem, UnfitError, default_path, file_at
@@ -241,6 +242,30 @@ class Store:
             return timeline_of(sheaf, place, kept, strays if every else None)
 
         return self._ask(read, None)
+
+    def sheaves(self, run_id: int) -> Iterator[Sheaf]:
+        """Give the timelines of an analysis without their lines, block by block."""
+        for number in range(self._ask(lambda db: len(_devices(db, run_id)[1]), 0)):
+            yield self._ask_of_run(run_id, partial(self._sheaf_of, run_id=run_id, number=number))
+
+    def blocks_of_lines(self, run_id: int) -> int:
+        """Say how many blocks of lines an analysis has."""
+        return self._ask(lambda db: len(_devices(db, run_id)[2]), 0)
+
+    def lines(self, run_id: int, block: int) -> Lines:
+        """Give a block of an analysis's lines, counted from 1."""
+        return self._ask_of_run(run_id, lambda db: self._lines(db, run_id, block))
+
+    def _ask_of_run(self, run_id: int, read: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Ask of an analysis that was there before; another run of capflog may have let go of it since."""
+
+        def asked(db: sqlite3.Connection) -> _T | None:
+            return read(db) if db.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() else None
+
+        found = self._ask(asked, None)
+        if found is None:
+            raise StoreProblem(f"analysis {run_id} is not kept in {self.path}: {AGAIN}")
+        return found
 
     def _sheaf_of(self, db: sqlite3.Connection, run_id: int, number: int) -> Sheaf:
         """Give a run's block of timelines."""
