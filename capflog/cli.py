@@ -23,19 +23,33 @@ COMMANDS = {
         "devices": "devices:devices",
         "timeline": "timeline:timeline",
         "check": "check:check",
+        "export": "export:export",
         "inspect": "inspect:inspect",
         "explain": "explain:explain",
         "rules": "rules:rules",
         "rule": "rules:rule",
         "config": "config:config",
         "schema": "schema:schema",
+        "completion": "completion:completion",
+        "help": "help:help_of",
     }.items()
+}
+
+#: Under which titles help lists them.
+SECTIONS = {
+    "What is wrong": ("analyze", "devices", "timeline", "diff"),
+    "In a pipeline": ("check",),
+    "For other programs": ("export", "sql", "schema"),
+    "What it knows": ("explain", "rules", "rule"),
+    "What it reads, and how": ("inspect", "config", "completion", "help"),
 }
 
 
 @click.group(
+    "capflog",
     cls=Commands,
     lazy=COMMANDS,
+    sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 done; 1 'check' found something; 2 nothing could be read, or a wrong call.",
 )
@@ -76,9 +90,6 @@ def main() -> NoReturn:
     except click.exceptions.Abort:
         say("interrupted")
         status = 130
-    except click.ClickException as error:
-        error.show()
-        status = UNUSABLE
     except click.exceptions.Exit as done:
         status = done.exit_code
     except MemoryError:

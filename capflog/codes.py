@@ -465,6 +465,15 @@ def _unknown(query: str, kind: str | None, text: str) -> str:
     return f"no code {shown} is known; try one like these: {_EXAMPLES}"
 
 
+def names() -> list[tuple[str, str]]:
+    """Give what can be asked for, each with what it means: every name, and every number behind its kind."""
+    found = [(entry.name, entry.means) for table in _PREFIXES for entry in _entries(table)]
+    for kind, table in (("curl", "curl_codes"), ("capf", "capf_ops"), ("win32", "win32_codes")):
+        found += [(f"{kind}:{entry.number}", entry.means) for entry in _entries(table)]
+    found += [(f"iis:{status}", entry.means) for status, (entry, _) in _statuses().items()]
+    return found
+
+
 def explain(query: str) -> list[Explanation]:
     """Explain a code as it stands in a log or as its name; every reading that it has, EST_ERROR first.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from capflog.commands.completing import known_files
 from capflog.commands.console import note, quiet, stop, verbose
 from capflog.commands.rule_options import rulebook
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from capflog.told import Told
 
 #: The argument of every command that reads a bundle.
-bundles_argument = click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True)
-optional_bundles = click.argument("bundles", metavar="[BUNDLE...]", nargs=-1)
+bundles_argument = click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True, shell_complete=known_files)
+optional_bundles = click.argument("bundles", metavar="[BUNDLE...]", nargs=-1, shell_complete=known_files)
 
 
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,19 +5,35 @@ A command's module is loaded when it is called: ``capflog --version`` needs none
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from capflog.commands.console import COLOR, PAGER, QUIET, VERBOSE, flush_pager
-from capflog.commands.settings import BY_NAME, at_call, key_of, variable
+from capflog.commands.console import (
+    COLOR,
+    OK,
+    PAGER,
+    QUIET,
+    UNUSABLE,
+    VERBOSE,
+    detail,
+    flush_pager,
+    verbose,
+)
+from capflog.commands.helping import Context, Named, aligned, in_lines, remark, sections, summary
+from capflog.commands.settings import BY_NAME, at_call, key_of, shown_environment, variable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: A call to show in help, and what it does ("": that is plain).
 Example = tuple[str, str]
+
+#: The variable by which a shell's script asks what may stand at the cursor.
+COMPLETE = "_CAPFLOG_COMPLETE"
 
 
 def manners() -> list[click.Option]:
@@ -29,36 +45,42 @@ def manners() -> list[click.Option]:
 
         return callback
 
+    def color(context: click.Context, _option: click.Parameter, value: str) -> None:
+        context.meta[COLOR] = value
+        context.color = {"always": True, "never": False}.get(value)
+
     return [
         click.Option(
             ["--color"],
+            metavar="WHEN",
             type=click.Choice(["auto", "always", "never"]),
             default="auto",
-            show_default=True,
             expose_value=False,
-            callback=keep(COLOR),
-            help="Whether text is coloured; auto: on a terminal, unless NO_COLOR is set.",
+            # Before --help, which is coloured, too.
+            is_eager=True,
+            callback=color,
+            help="Colour text: auto, always, never.  [default: auto]",
         ),
         click.Option(
             ["--pager/--no-pager"],
             default=False,
             expose_value=False,
             callback=keep(PAGER),
-            help="Whether a long result on a terminal is shown page by page, by $PAGER.  [default: no]",
+            help="Page what a terminal shows, by $PAGER.  [default: no]",
         ),
         click.Option(
             ["--quiet", "-q"],
             is_flag=True,
             expose_value=False,
             callback=keep(QUIET),
-            help="Say on standard error only what ends in failure: no progress, no notes.",
+            help="Tell only failures on standard error.",
         ),
         click.Option(
             ["--verbose", "-v"],
             is_flag=True,
             expose_value=False,
             callback=keep(VERBOSE),
-            help="Say on standard error what is done, and from which files settings come.",
+            help="Tell what is done, and where settings are from.",
         ),
     ]
 
@@ -66,13 +88,15 @@ def manners() -> list[click.Option]:
 class _Extended(click.Command):
     """A command with examples, with the common options, whose options may be set in files and in the environment."""
 
+    context_class = Context
+
     def __init__(self, *args: Any, examples: Sequence[Example] = (), **more: Any) -> None:
         super().__init__(*args, **more)
         self.examples = tuple(examples)
         self.params += manners()
         for option in self.params:
             key = key_of(option)
-            if key in BY_NAME and key != "format":  # (see Settings.defaults)
+            if key in BY_NAME:
                 option.envvar = variable(key)
 
     def make_context(
@@ -83,19 +107,47 @@ class _Extended(click.Command):
             extra.setdefault("default_map", at_call(parent).defaults(self))
         return super().make_context(info_name, args, parent, **extra)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words of the call; each fault knows of which command it is."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Do it; what is to be paged is shown in the end."""
+        if verbose():
+            for path in at_call(ctx).files:
+                detail(f"settings of {path}")
+            for key, text in shown_environment().items():
+                detail(f"{variable(key)} is set: {text}")
         result = super().invoke(ctx)
         flush_pager(ctx)
         return result
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Set the options in sections, and the names that one of them takes in a section of their own."""
+        parts = sections(self, ctx)
+        wide = max(len(term) for _, rows in parts for term, _ in rows)
+        for title, rows in parts:
+            with formatter.section(title):
+                formatter.write_dl(aligned(rows, wide))
+        for option in self.get_params(ctx):
+            if isinstance(option, Named):
+                with formatter.section(option.title):
+                    formatter.write_dl(aligned(list(option.meanings.items()), wide))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Put the examples behind the options."""
         if self.examples:
             with formatter.section("Examples"):
-                for call, words in self.examples:
-                    for line in ([f"# {words}"] if words else []) + [call]:
-                        formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+                apart = any(words for _, words in self.examples)
+                for number, (call, words) in enumerate(self.examples):
+                    formatter.write("\n" if apart and number else "")
+                    if words:
+                        remark(formatter, words)
+                    formatter.write(in_lines(call, formatter.width, formatter.current_indent))
         super().format_epilog(ctx, formatter)
 
 
@@ -106,7 +158,19 @@ class Command(_Extended):
 class Group(click.Group, _Extended):
     """A command with commands of its own."""
 
+    context_class = Context
     command_class = Command
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Name the commands before the options."""
+        self.format_commands(ctx, formatter)
+        _Extended.format_options(self, ctx, formatter)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands."""
+        names = self.list_commands(ctx)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary(self.get_command(ctx, name))) for name in names])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Find a command; for one that there is not the nearest is offered."""
@@ -134,11 +198,39 @@ def resolve(group: click.Group, ctx: click.Context, args: list[str], look: Any) 
 
 
 class Commands(click.Group):
-    """The program: its commands by name, each ``module:name`` and loaded when it is asked for."""
+    """The program: its commands by name, each ``module:name`` and loaded when it is asked for.
 
-    def __init__(self, *args: Any, lazy: dict[str, str], **more: Any) -> None:
+    ``sections``: under which titles help lists them; those in none come last.
+    """
+
+    context_class = Context
+
+    def __init__(self, *args: Any, lazy: dict[str, str], sections: dict[str, tuple[str, ...]], **more: Any) -> None:
         super().__init__(*args, **more)
         self._lazy = lazy
+        self._sections = sections
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = COMPLETE,
+        standalone_mode: bool = True,
+        **more: Any,
+    ) -> Any:
+        """Run a call; a wrong one is told in a line or two."""
+        from capflog.commands import wrong_calls  # noqa: PLC0415  (which knows of settings and of this module)
+
+        if os.environ.get(COMPLETE):
+            from capflog.commands import shells  # noqa: F401, PLC0415  (click finds it)
+        try:
+            status = super().main(args, prog_name, complete_var, standalone_mode=False, **more)
+        except click.ClickException as error:
+            wrong_calls.tell(error)
+            status = UNUSABLE
+        if standalone_mode:
+            sys.exit(status if isinstance(status, int) else OK)
+        return status
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Name the commands, in the order in which one meets them."""
@@ -152,6 +244,25 @@ class Commands(click.Group):
         module, attribute = where.split(":")
         found: click.Command = getattr(import_module(module), attribute)
         return found
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Name the commands before the options."""
+        self.format_commands(ctx, formatter)
+        with formatter.section("Options"):
+            formatter.write_dl([row for option in self.get_params(ctx) if (row := option.get_help_record(ctx))])
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands in their sections."""
+        wide = max(map(len, self._lazy))
+        for title, names in self.in_sections():
+            with formatter.section(title):
+                formatter.write_dl(aligned([(name, summary(self.get_command(ctx, name))) for name in names], wide))
+
+    def in_sections(self) -> list[tuple[str, list[str]]]:
+        """Give the titles of help with the commands under each."""
+        placed = {name for names in self._sections.values() for name in names}
+        parts = [(title, [name for name in names if name in self._lazy]) for title, names in self._sections.items()]
+        return [part for part in (*parts, ("More", [n for n in self._lazy if n not in placed])) if part[1]]
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Find a command; for one that there is not the nearest is offered."""

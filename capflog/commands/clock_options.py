@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from capflog.commands.completing import known_zones
 from capflog.commands.console import stop
 from capflog.commands.settings import Words
 
@@ -47,7 +48,12 @@ def clock_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(**more, clocks=_clocks(tz, iis_tz, date, display_tz, align=not no_align))
 
     for option in (
-        click.option("--display-tz", metavar="ZONE", help="Show times in this zone; JSON is in UTC whatever it says."),
+        click.option(
+            "--display-tz",
+            metavar="ZONE",
+            shell_complete=known_zones,
+            help="Show times in this zone; JSON is in UTC whatever it says.",
+        ),
         click.option("--no-align", is_flag=True, help="Show times of IIS as its clock has them; its offset is told."),
         click.option(
             "--date",
@@ -56,10 +62,16 @@ def clock_options(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             help="The day on which CAPF's trace begins: 2019-03-05, 5 Mar 2019. PART as for --tz.",
         ),
-        click.option("--iis-tz", metavar="ZONE", help="The zone of IIS's stamps, where they are not in UTC."),
+        click.option(
+            "--iis-tz",
+            metavar="ZONE",
+            shell_complete=known_zones,
+            help="The zone of IIS's stamps, where they are not in UTC.",
+        ),
         click.option(
             "--tz",
             metavar="[PART=]ZONE",
+            shell_complete=known_zones,
             type=Words(),
             multiple=True,
             help="The CUCM node's zone: America/New_York, -05:00. With PART, of the members whose path holds that; "

@@ -17,13 +17,21 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    short_help="The settings, and where each is from.",
     examples=(
         ("capflog config", ""),
         ("capflog config --format json", ""),
         ("CAPFLOG_FAIL_ON=warning capflog config", "what the environment says"),
     ),
 )
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What standard output gets.",
+)
 def config(form: str) -> None:
     """Show every setting, its value, and which file or variable it is from.
 

@@ -43,11 +43,18 @@ def encodes_unicode(stream: Any) -> bool:
 
 
 def colored(stream: Any) -> bool:
-    """Tell whether text on a stream is to be coloured: as --color says, else on a terminal that wants it."""
+    """Tell whether text on a stream is to be coloured: as --color says, else on a terminal that wants it.
+
+    NO_COLOR (no-color.org) and FORCE_COLOR (force-color.org) count where they are not empty, in this order.
+    """
     wish = _said(COLOR) or "auto"
     if wish != "auto":
         return bool(wish == "always")
-    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
 
 
 def screen() -> dict[str, Any]:
@@ -62,9 +69,12 @@ def screen() -> dict[str, Any]:
 
 
 def say(message: str) -> None:
-    """Tell something on standard error, in one line."""
+    """Tell something on standard error, in one line; a shell that asks what may stand at the cursor is told nothing."""
     from capflog.safe_text import visible  # noqa: PLC0415
 
+    context = click.get_current_context(silent=True)
+    if context is not None and context.resilient_parsing:
+        return
     click.echo(f"capflog: {visible(message, ascii=not encodes_unicode(sys.stderr))}", err=True)
 
 
@@ -125,7 +135,22 @@ def _unplug() -> None:
 
 
 def flush_pager(context: click.Context) -> None:
-    """Show what is to be paged."""
+    """Show what is to be paged; where there is no pager, or none that runs, it is printed.
+
+    A pager that shows no colours (less without -R) gets none, unless they are asked for.
+    """
     pieces = context.meta.pop(PAGED, None)
-    if pieces:
-        click.echo_via_pager(pieces, color=colored(sys.stdout) or None)
+    if not pieces:
+        return
+    import shutil  # noqa: PLC0415
+
+    # less as others set it up who page: it shows colours, and ends at once where all fits on the screen.
+    os.environ.setdefault("LESS", "-FRX")
+    if not os.environ.get("PAGER") and not shutil.which("less") and shutil.which("more"):
+        os.environ["PAGER"] = "more"
+    color = True if _said(COLOR) == "always" else None if colored(sys.stdout) else False
+    try:
+        click.echo_via_pager(pieces, color=color)
+    except (OSError, ValueError):  # $PAGER is no program, or no words of a shell
+        context.meta[PAGER] = False
+        put(pieces)

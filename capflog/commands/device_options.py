@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from capflog.commands.completing import known_rules
 from capflog.commands.console import stop
 from capflog.commands.rule_options import rulebook
 
@@ -27,6 +28,7 @@ def device_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--cause",
             metavar="RULE",
+            shell_complete=known_rules,
             multiple=True,
             help="Only devices whose latest attempt has this cause: a rule's id, * in it; several: any of them.",
         ),

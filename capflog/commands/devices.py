@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    short_help="How each phone fared.",
     examples=(
         ("capflog devices bundle.zip", ""),
         ("capflog devices --outcome failed --outcome incomplete", "of what was analyzed last"),
@@ -34,7 +35,14 @@ if TYPE_CHECKING:
     ),
 )
 @optional_bundles
-@click.option("--format", "form", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "csv"]),
+    default="text",
+    show_default=True,
+    help="What standard output gets.",
+)
 @device_options
 @where_option
 @rules_option

@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from capflog.commands.base import Command
+from capflog.commands.completing import known_codes
 from capflog.commands.console import put, screen, stop
 from capflog.commands.rule_options import rulebook
 
 
 @click.command(
     cls=Command,
+    short_help="What a code means here, and what to do.",
     examples=(
         ("capflog explain EST_ERR_AUTH_FAIL", ""),
         ("capflog explain 22", ""),
@@ -18,7 +20,7 @@ from capflog.commands.rule_options import rulebook
         ("capflog explain iis:401.1.2148074254", ""),
     ),
 )
-@click.argument("code")
+@click.argument("code", shell_complete=known_codes)
 def explain(code: str) -> None:
     """Tell what a code means in this feature, and what to do."""
     from capflog import codes  # noqa: PLC0415

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from capflog.commands.completing import known_files
 from capflog.commands.console import put, put_bytes, say, screen, stop
+from capflog.commands.helping import Named
 from capflog.outputs import FORMATS, Format, Look, format_of
 
 if TYPE_CHECKING:
@@ -97,23 +99,25 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def called(form: str, output: tuple[str, ...], **more: Any) -> Any:
         return command(**more, outputs=Outputs(FORMATS[form], tuple(_file(text) for text in output)))
 
-    names = "; ".join(f"{form.name}: {form.what}" for form in FORMATS.values())
     for option in (
         click.option(
             "--output",
             "-o",
             metavar="[NAME=]FILE",
             multiple=True,
+            shell_complete=known_files,
             help="Write this format into a file, too; without NAME the file's own name tells it. May be given several "
             "times.",
         ),
         click.option(
             "--format",
             "form",
+            cls=Named,
+            meanings={form.name: form.what for form in FORMATS.values()},
             metavar="NAME",
             type=click.Choice(list(FORMATS)),
             default="text",
-            help=f"What standard output gets. {names}.  [default: text]",
+            help="What standard output gets.  [default: text]",
         ),
     ):
         called = option(called)

@@ -34,6 +34,12 @@ def _keep(context: click.Context, _option: click.Parameter, folders: tuple[Path,
     context.meta[_KEY] = folders
 
 
+def folders(context: click.Context) -> tuple[Path, ...]:
+    """Give the folders of rules that a call names."""
+    named: tuple[Path, ...] = context.meta.get(_KEY) or ()
+    return named
+
+
 def rulebook() -> Rulebook:
     """Load the shipped rules and those of the option's folders; tell of each that is left out."""
     from capflog.rulebook import builtin, with_folders  # noqa: PLC0415

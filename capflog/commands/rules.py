@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from capflog.commands.base import Command, Group
+from capflog.commands.completing import known_rules
 from capflog.commands.console import FAILED, put, screen, stop
 from capflog.commands.rule_options import rulebook, rules_option, tell
 
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
     from capflog.rulebook import Rule, Rulebook
 
 
-@click.command(cls=Command, examples=(("capflog rule ca-dns-failure", ""),))
-@click.argument("rule_id", metavar="ID")
+@click.command(
+    cls=Command,
+    short_help="One rule: its cause, how it is recognised, what to do.",
+    examples=(("capflog rule ca-dns-failure", ""),),
+)
+@click.argument("rule_id", metavar="ID", shell_complete=known_rules)
 @rules_option
 def rule(rule_id: str) -> None:
     """Show one rule: what the cause is, how it is recognised, what to do."""
@@ -36,6 +41,7 @@ def rule(rule_id: str) -> None:
 
 @click.group(
     cls=Group,
+    short_help="Every rule; tests of rules, your own too.",
     invoke_without_command=True,
     examples=(("capflog rules", ""), ("capflog rules lint my-rules/", ""), ("capflog rules test my-rules/", "")),
 )
@@ -55,7 +61,11 @@ _folder = click.argument(
 )
 
 
-@rules.command(name="test", examples=(("capflog rules test", ""), ("capflog rules test my-rules/", "")))
+@rules.command(
+    name="test",
+    short_help="Run the rules' cases.",
+    examples=(("capflog rules test", ""), ("capflog rules test my-rules/", "")),
+)
 @_folder
 def rules_test(folder: Path | None) -> None:
     """Run the cases of every rule, or of those in DIR: it must speak on some lines and be silent on others.
@@ -78,7 +88,11 @@ def rules_test(folder: Path | None) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
-@rules.command(name="lint", examples=(("capflog rules lint my-rules/", ""),))
+@rules.command(
+    name="lint",
+    short_help="What is wrong with rules, without their cases.",
+    examples=(("capflog rules lint my-rules/", ""),),
+)
 @_folder
 def rules_lint(folder: Path | None) -> None:
     """Tell all that is wrong with the rules, or with those in DIR, without running their cases."""

@@ -10,6 +10,7 @@ from capflog.commands.console import put
 
 @click.command(
     cls=Command,
+    short_help="JSON Schemas of what capflog prints and reads.",
     examples=(
         ("capflog schema > report.schema.json", ""),
         ("capflog schema --rule > rule.schema.json", ""),

@@ -10,6 +10,7 @@ import click
 from capflog.commands.analyzing import optional_bundles, read_only, store_option
 from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
+from capflog.commands.completing import known_devices
 from capflog.commands.console import note, put, screen, stop
 from capflog.commands.excerpt_options import excerpt_options
 from capflog.commands.last import of_last
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    short_help="One phone's way through all logs, on one clock.",
     examples=(
         ("capflog timeline SEP74A02FC0A675", "of what was analyzed last"),
         ("capflog timeline 74:a0:2f:c0:a6:75 bundle.zip", ""),
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
         ("capflog timeline 'SEP*' bundle.zip --where 'curl.failed with code = 28 in the same enrollment'", ""),
     ),
 )
-@click.argument("device")
+@click.argument("device", shell_complete=known_devices)
 @optional_bundles
 @excerpt_options
 @click.option("--all", "every", is_flag=True, help="Show lines, too, that may be DEVICE's but are nobody's for sure.")
