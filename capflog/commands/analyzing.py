@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from capflog.commands.completing import known_files
-from capflog.commands.console import note, quiet, stop, verbose
+from capflog.commands.console import detail, note, quiet, stop, verbose
 from capflog.commands.rule_options import rulebook
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def read(bundles: Sequence[str], told: Told, progress: Progress) -> Analysis:
     from capflog.analysis import analyze  # noqa: PLC0415  (numpy is behind it)
 
     book = rulebook()
+    detail(f"{len(book.rules)} rules are asked")
     # An analysis makes millions of objects and drops none before it ends: looking for cycles among them is in vain.
     gc.disable()
     return analyze(bundles, sys.stdin.buffer if "-" in bundles else None, book, progress, told=told)
@@ -100,6 +101,8 @@ def remarks(report: Report, told: Told) -> None:
     for member in report.members:
         if member.status in ("partial", "unreadable") and member.reason:
             note(f"{member.member}: {member.reason}")
+        elif member.status == "skipped":
+            detail(f"{member.member}: skipped: {member.reason or 'no log'}")
 
 
 def keep_in(analysis: Analysis, store: Path | None) -> list[str]:
@@ -116,6 +119,7 @@ def keep_in(analysis: Analysis, store: Path | None) -> list[str]:
     try:
         with Store.open(store, create=True) as kept:
             kept.keep(report, analysis.report.bundle, parts(analysis))
+            detail(f"kept in {kept.path}")
             return list(kept.notices)
     except StoreProblem as problem:
         return [f"this analysis is not kept: {problem}"]

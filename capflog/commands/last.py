@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from capflog.commands.console import say, stop
+from capflog.commands.console import detail, note, stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,10 +26,11 @@ def of_last(clocks: Clocks, store: Path | None, ask: Callable[[Store, Run], _T])
     try:
         with Store.open(store, create=False) as kept:
             run = kept.latest()
+            detail(f"asked of {kept.path}")
             if run is not None:
                 found.append(ask(kept, run))
             for notice in kept.notices:
-                say(notice)
+                note(notice)
     except StoreProblem as problem:
         stop(str(problem))
     if not found:
