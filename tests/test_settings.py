@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from capflog.cli import COMMANDS, cli
 from capflog.commands.settings import BY_NAME, KEYS, SettingsError, key_of, load, variable
+from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,3 +239,10 @@ def test_the_file_of_another_user_is_no_traceback(case: Path, monkeypatch: pytes
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(SettingsError, match=r"capflog\.toml: Permission denied"):
         load(Path.cwd())
+
+
+def test_the_guide_names_every_key() -> None:
+    guide = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert [key.name for key in KEYS if f"`{key.name}`" not in guide] == []
+    example = guide.split("```toml\n")[1].split("```")[0]
+    assert set(tomllib.loads(example)) <= set(BY_NAME)
