@@ -92,17 +92,16 @@ def export(
     of_last(clocks, store, ask)
 
 
+# No format that settings or the environment may name for the other commands is one of these.
+next(option for option in export.params if option.name == "form").envvar = None
+
+
 def _format(form: str | None, output: Path | None) -> Export:
-    """Tell which format is wanted: of a file whose name tells it no other is meant, unless the call itself says so."""
-    source = click.get_current_context().get_parameter_source("form")
-    told = None if output is None else export_of(output.name)
-    if form is None or (told is not None and source is not click.core.ParameterSource.COMMANDLINE):
-        if told is None:
-            names = ", ".join(EXPORTS)
-            stop(f"--format: {'which one' if output is None else f'the name {output.name} tells none'}? {names}")
-        wanted = told
-    else:
-        wanted = EXPORTS[form]
+    """Tell which format is wanted: the one that is named, else that of the file by its name."""
+    wanted = EXPORTS.get(form or "") or (None if output is None else export_of(output.name))
+    if wanted is None:
+        names = ", ".join(EXPORTS)
+        stop(f"--format: {'which one' if output is None else f'the name {output.name} tells none'}? {names}")
     if wanted.file and output is None:
         stop(f"--format {wanted.name}: name the file, too: -o events{wanted.suffixes[0]}")
     if output is not None and wanted.named and not output.name.lower().endswith(wanted.named):

@@ -8,6 +8,7 @@ and ``capflog.time`` says so; one that nothing dates has no document: ``@timesta
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +145,7 @@ def _related(line: EventLine, told: Said) -> dict[str, Any]:
     }
 
 
+@lru_cache(1 << 12)
 def _is_ip(text: str) -> bool:
     """Tell whether Elasticsearch takes a text for an address: one with a zone (``fe80::1%eth0``) it refuses."""
     if "%" in text:
@@ -170,9 +172,15 @@ def _nested(flat: dict[str, Any]) -> dict[str, Any]:
     for name, value in flat.items():
         if value is None:
             continue
-        *rooms, last = name.split(".")
+        rooms, last = _rooms(name)
         place = found
         for room in rooms:
             place = place.setdefault(room, {})
         place[last] = value
     return found
+
+
+@lru_cache(1 << 10)
+def _rooms(name: str) -> tuple[tuple[str, ...], str]:
+    *rooms, last = name.split(".")
+    return tuple(rooms), last
