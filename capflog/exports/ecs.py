@@ -90,8 +90,10 @@ def _document(line: EventLine, enrollments: Enrollments, bundle: str) -> dict[st
         "capflog.enrollment.id": line.enrollment,
         "capflog.enrollment.outcome": None if whose is None else whose.outcome,
         "capflog.enrollment.causes": None if whose is None else whose.causes or None,
-        **{f"capflog.{name}": value for name, value in told.own.items() if name != "taken"},
+        **{f"capflog.{name}": value for name, value in told.own.items()},
     }
+    if flat["event.duration"] is not None:
+        del flat["capflog.taken"]
     if isinstance(utc := told.own.get("utc"), int):
         flat["capflog.utc"] = _of_ms(utc)
     return _nested(flat)
