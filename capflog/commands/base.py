@@ -47,7 +47,8 @@ def manners() -> list[click.Option]:
 
     def color(context: click.Context, _option: click.Parameter, value: str) -> None:
         context.meta[COLOR] = value
-        context.color = {"always": True, "never": False}.get(value)
+        if value != "auto":
+            context.color = value == "always"
 
     return [
         click.Option(

@@ -22,17 +22,18 @@ def completion(shell: str) -> None:
     """Print the script by which a shell completes commands, options, rules, codes, and devices analyzed last.
 
     \b
-    bash: the file ~/.local/share/bash-completion/completions/capflog,
-          where the package bash-completion is; elsewhere in ~/.bashrc:
-            eval "$(capflog completion bash)"
+    bash, in ~/.bashrc (or as an example below has it, where the
+    package bash-completion is):
+      eval "$(capflog completion bash)"
     \b
-    zsh:  the file _capflog in a folder of $fpath; or in ~/.zshrc, behind compinit:
-            eval "$(capflog completion zsh)"
+    zsh, in ~/.zshrc behind compinit, or as _capflog in a folder of $fpath:
+      eval "$(capflog completion zsh)"
     \b
-    fish: the file ~/.config/fish/completions/capflog.fish
+    fish, in a file that it reads by itself:
+      capflog completion fish > ~/.config/fish/completions/capflog.fish
     \b
-    PowerShell: in the file that $PROFILE names:
-            capflog completion powershell | Out-String | Invoke-Expression
+    PowerShell, in the file that $PROFILE names:
+      capflog completion powershell | Out-String | Invoke-Expression
     """
     from click.shell_completion import get_completion_class  # noqa: PLC0415
 

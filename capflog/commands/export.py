@@ -11,7 +11,9 @@ import click
 from capflog.commands.analyzing import optional_bundles, read_only, shown_progress, store_option
 from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
+from capflog.commands.completing import known_devices
 from capflog.commands.console import note, put_bytes, stop
+from capflog.commands.helping import Named
 from capflog.commands.last import of_last
 from capflog.commands.output_options import write_whole
 from capflog.commands.rule_options import rules_option
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    short_help="The events, for log platforms and databases.",
     examples=(
         ("capflog export bundle.zip --format timesketch -o timeline.jsonl", ""),
         ("capflog export bundle.zip --format ecs | gzip > events.ndjson.gz", ""),
@@ -42,10 +45,11 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
+    cls=Named,
+    meanings={export.name: export.what for export in EXPORTS.values()},
     metavar="NAME",
     type=click.Choice(list(EXPORTS)),
-    help=f"{'; '.join(f'{export.name}: {export.what}' for export in EXPORTS.values())}.  "
-    "[default: as the name of --output tells]",
+    help="What is written.  [default: as the name of --output tells]",
 )
 @click.option(
     "--output",
@@ -54,7 +58,12 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write this file, whole or not at all, instead of standard output.",
 )
-@click.option("--device", metavar="NAME", help="Only events of this device: a name, * in it, or a MAC address.")
+@click.option(
+    "--device",
+    metavar="NAME",
+    shell_complete=known_devices,
+    help="Only events of this device: a name, * in it, or a MAC address.",
+)
 @where_option
 @rules_option
 @clock_options

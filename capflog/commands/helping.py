@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from capflog.commands.console import colored
+from capflog.commands.console import PIPED_WIDTH, colored
 from capflog.commands.settings import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 #: The sections of options, in the order of help; what is in none of them comes first, as "Options".
 SECTIONS = {
@@ -25,14 +26,34 @@ SECTIONS = {
     "Common": frozenset({"color", "pager", "quiet", "verbose", "help"}),
 }
 
+#: How many columns help takes at least.
+_NARROWEST = 50
+
 #: How many columns a term may take before its text begins in the next line.
 _WIDEST = 26
 
 
+#: Stands for a hyphen while lines are broken: else they were broken within ``--fail-on``.
+_HYPHEN = "\u2011"
+
+
 class Formatter(click.HelpFormatter):
-    """Sets headings bold and remarks dim where ``styled``; all else as click does."""
+    """Sets headings bold and remarks dim where ``styled``, breaks no line at a hyphen; all else is as click has it."""
 
     styled = False
+
+    def write_text(self, text: str) -> None:
+        """Write prose."""
+        super().write_text(text.replace("-", _HYPHEN))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write a list of terms, each with its text."""
+        super().write_dl([(term, text.replace("-", _HYPHEN)) for term, text in rows], col_max, col_spacing)
+
+    def getvalue(self) -> str:
+        """Give all that was written; no line ends in blanks."""
+        lines = super().getvalue().replace(_HYPHEN, "-").split("\n")
+        return "\n".join(line.rstrip() for line in lines)
 
     def write_heading(self, heading: str) -> None:
         """Write a heading."""
@@ -45,7 +66,8 @@ class Context(click.Context):
 
     def make_formatter(self) -> click.HelpFormatter:
         """Make what sets help."""
-        made = Formatter(width=self.terminal_width, max_width=self.max_content_width)
+        room = min(shutil.get_terminal_size().columns, self.max_content_width or PIPED_WIDTH) - 2
+        made = Formatter(width=self.terminal_width or max(room, _NARROWEST))
         made.styled = colored(sys.stdout) if self.color is None else self.color
         return made
 

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     examples=(
         ("capflog timeline SEP74A02FC0A675", "of what was analyzed last"),
         ("capflog timeline 74:a0:2f:c0:a6:75 bundle.zip", ""),
-        ("capflog timeline 'CSF*' --since 14:00 --until 14:30", ""),
+        ("capflog timeline 'CSF*' --since 13:00 --until 14:30", ""),
         ("capflog timeline SEP74A02FC0A675 --around 14:05:02 --within 30s --all", ""),
-        ("capflog timeline 'SEP*' bundle.zip --where 'curl.failed with code = 28 in the same enrollment'", ""),
+        ("capflog timeline 'SEP*' bundle.zip --where 'enrollment with outcome = failed'", ""),
     ),
 )
 @click.argument("device", shell_complete=known_devices)
