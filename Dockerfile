@@ -30,8 +30,9 @@ ENV PATH=/opt/capflog/bin:$PATH \
 RUN /opt/capflog/bin/python -c 'from capflog.scanning import prepare; prepare()' \
     && mkdir -p "$CAPFLOG_STORE" \
     && chmod -R a+rwX "$NUMBA_CACHE_DIR" "$CAPFLOG_STORE" \
-    && useradd --system --no-create-home --home-dir /nonexistent capflog
-USER capflog
+    && useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin capflog
+# (A number: a cluster that wants no root sees that it is none.)
+USER 10001
 WORKDIR /work
 ENTRYPOINT ["capflog"]
 CMD ["--help"]

@@ -81,6 +81,7 @@ def cli(context: click.Context, file: Path | None, no_config: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line; a failure ends in one line on standard error, never in a traceback."""
+    _have_a_home()
     for stream in (sys.stdout, sys.stderr):
         # Text that the terminal's encoding lacks is escaped, not raised.
         if hasattr(stream, "reconfigure"):
@@ -101,3 +102,11 @@ def main() -> NoReturn:
         say(f"a fault of capflog's own: {type(error).__name__}: {error} (CAPFLOG_DEBUG=1 shows where)")
         status = UNUSABLE
     sys.exit(status if isinstance(status, int) else OK)
+
+
+def _have_a_home() -> None:
+    """Name a home that cannot be to a user without one (a container's, a service's): what looks into it goes on."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = os.devnull

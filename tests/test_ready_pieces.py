@@ -18,6 +18,7 @@ import yaml
 from check_jsonschema.cli import main as check_jsonschema
 from click.testing import CliRunner
 
+from capflog.cli import main
 from capflog.commands.settings import load
 from capflog.outputs import FORMATS
 from capflog.rulebook import builtin
@@ -375,13 +376,33 @@ def test_the_image_is_built_of_all_that_is_needed_and_of_nothing_else() -> None:
 def test_the_image_runs_capflog_as_nobody_in_particular(capflog: Call) -> None:
     assert [json.loads(line) for line in instructions("ENTRYPOINT")] == [["capflog"]]
     assert capflog(*json.loads(instructions("CMD")[0])).status == 0
-    assert instructions("USER") == ["capflog"]
-    assert "useradd" in DOCKERFILE
+    (user,) = instructions("USER")
+    assert f"useradd --uid {user} " in DOCKERFILE
     prepared = instructions("RUN")[-1].split("-c '")[1].split("'")[0]
     compile(prepared, "Dockerfile", "exec")
     from capflog import scanning
 
     assert callable(scanning.prepare)
+
+
+@posix
+def test_a_user_without_a_home_can_check(
+    sample: Find, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pwd
+
+    def nobody(number: int) -> pwd.struct_passwd:
+        raise KeyError(number)
+
+    for name in ("HOME", "CAPFLOG_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setattr(sys, "argv", ["capflog", "check", str(sample("healthy"))])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out[:19]) == (0, "PASS  healthy.zip: ")
+    assert "this analysis is not kept" in said.err
 
 
 # ---- the guide -----------------------------------------------------------------------------------------------------
