@@ -70,9 +70,12 @@ def known_devices(context: click.Context) -> Iterable[str]:
     import os  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415
 
+    from capflog.commands.settings import load  # noqa: PLC0415
     from capflog.store import Store  # noqa: PLC0415
 
     told = context.params.get("store") or os.environ.get("CAPFLOG_STORE")
+    if not told and "store" in (values := load(Path.cwd()).values):
+        told = values["store"].value
     with Store.open(Path(told) if told else None, create=False) as kept:
         run = kept.latest()
         return [] if run is None else kept.devices(run.id)
