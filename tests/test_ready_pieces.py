@@ -448,6 +448,14 @@ def test_the_guides_settings_can_be_read(tmp_path: Path) -> None:
     assert {excuse.rule for excuse in settings.ignores} <= set(builtin().rules)
 
 
+def test_the_guide_shows_an_annotation_as_it_is(capflog: Call, sample: Find) -> None:
+    (shown,) = examples("text")
+    said = capflog("check", "--format", "github", sample("ca-dns-failure")).out.splitlines()[0]
+    title, text = re.sub(r"^::error .*?,title=", "", said).split("::", 1)
+    lines = [title, *text.split("%0A")]
+    assert [line for line in lines if line in shown.splitlines()] == shown.splitlines()
+
+
 def calls() -> list[str]:
     """Each call of capflog in the guide's shell, GitLab and Jenkins examples, without what the shell makes of it."""
     found = []
