@@ -206,7 +206,7 @@ class Page:
 
     def prose(self, text: str, *, first: Text | None = None, indent: int = 0, hang: int = 0, style: str = "") -> None:
         """Set prose of a rule file: an empty line ends a paragraph; an indented line (a command) stays a line."""
-        for piece in _paragraphs(text) or [""]:
+        for piece in paragraphs(text) or [""]:
             command = len(piece) - len(piece.lstrip(" "))
             width = self.width if command else PROSE
             self.add(self.say(piece.strip(), style), first=first, indent=indent, hang=hang + command, width=width)
@@ -327,7 +327,7 @@ class Page:
         return out.getvalue()
 
 
-def _paragraphs(text: str) -> list[str]:
+def paragraphs(text: str) -> list[str]:
     """Split prose into what is set as one piece each."""
     pieces: list[str] = []
     fresh = True

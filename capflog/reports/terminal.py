@@ -73,7 +73,7 @@ def _head(page: Page, report: Report, found: list[Problem], times: Times) -> Non
     word = report.verdict.upper() if report.where is None else "CHOSEN"
     verdict = page.say(f"{word}  ", _VERDICTS[report.verdict] if report.where is None else "bold cyan")
     hang = verdict.cell_len
-    for line in _verdict(report, found):
+    for line in verdict_words(report, found):
         page.add(page.say(line, "bold"), first=verdict, hang=hang, width=PROSE)
         verdict = page.say("")
     page.blank()
@@ -104,8 +104,8 @@ def _head(page: Page, report: Report, found: list[Problem], times: Times) -> Non
         )
 
 
-def _verdict(report: Report, found: list[Problem]) -> list[str]:
-    """The verdict in words, a line for each thought."""
+def verdict_words(report: Report, found: list[Problem]) -> list[str]:
+    """Say the verdict in words, a line for each thought; ``found``: the problems, by severity."""
     every, failed = len(report.enrollments), report.count("failed")
     if report.where is not None:
         # (What is left out may have failed: there is no verdict on some.)
@@ -276,6 +276,12 @@ def _clocks(page: Page, report: Report, times: Times) -> None:
         page.add(body, first=first, indent=2, hang=hang, width=PROSE)
     if any(clock.assumed and not of_ca(clock.source) for clock in clocks):
         page.add(page.say(_TELL), indent=2, width=PROSE)
+
+
+def clock_words(page: Page, clock: Clock, report: Report, times: Times) -> str:
+    """Say all of a clock in a line, whatever the page's width."""
+    several = len({c.whose for c in report.clocks if not of_ca(c.source)}) > 1
+    return _clock(page, clock, _its_zone(clock, report), times, several=several).plain
 
 
 def _its_zone(clock: Clock, report: Report) -> str:
