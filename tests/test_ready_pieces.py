@@ -177,7 +177,7 @@ def test_the_action_passes_what_is_well(runner: Runner, sample: Find) -> None:
     # What lies in the workspace is never imported.
     (runner.workspace / "capflog").mkdir()
     (runner.workspace / "capflog" / "__init__.py").write_text("raise SystemExit('imported')", encoding="utf-8")
-    said = runner.run(CHECK, bundle="a [b] c.zip\n", report="out/a report.json", summary="false")
+    said = runner.run(CHECK, bundle="a [b] c.zip\r\n", report="out/a report.json\nstatus=failed", summary="false")
     assert said.status == 0, said.err
     outputs = runner.outputs()
     assert (outputs["status"], outputs["verdict"]) == ("passed", "healthy")
