@@ -24,6 +24,7 @@ COMMANDS = {
         "timeline": "timeline:timeline",
         "check": "check:check",
         "export": "export:export",
+        "sql": "sql:sql",
         "inspect": "inspect:inspect",
         "explain": "explain:explain",
         "rules": "rules:rules",
