@@ -67,7 +67,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the gate asks. ``fail_on``: severities (that and above) and rules; ``select`` and ``ignore``: rules."""
+    """What the gate asks. ``fail_on``: severities (that and above) and rules; ``select`` and ``ignore``: rules.
+
+    ``require``: the sources that a bundle must have logs of, for what nobody looked at is not well.
+    """
 
     fail_on: tuple[str, ...] = ("error",)
     select: tuple[str, ...] = ()
@@ -76,6 +79,7 @@ class Wanted:
     excuses: tuple[Excuse, ...] = ()
     known: Known | None = None
     today: date = date.max
+    require: tuple[str, ...] = ()
 
 
 def judge(report: Report, wanted: Wanted, untrusted: Sequence[str] = ()) -> Gate:
@@ -88,6 +92,10 @@ def judge(report: Report, wanted: Wanted, untrusted: Sequence[str] = ()) -> Gate
             f"coverage: {_percent(gate.coverage)} of the lines are understood, {wanted.least:g} % are wanted: "
             "capflog inspect shows the others"
         )
+    there = {member.source for member in report.members if member.source}
+    for source in wanted.require:
+        if source not in there:
+            gate.lacking.append(f"logs: the bundle has no log of {source}, which --require asks for")
     return gate
 
 

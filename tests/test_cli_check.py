@@ -125,6 +125,18 @@ def test_coverage_fails_it(capflog: Call, sample: Find, tmp_path: Path) -> None:
     assert capflog("check", folder, "--min-coverage", "101").status == 2
 
 
+def test_a_bundle_without_a_log_that_is_wanted_fails(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    (log,) = (PUBLISHED / "02-phone-lsc-install").glob("u_ex*")
+    assert capflog("check", log).status == 0
+    said = capflog("check", log, "--require", "iis", "--require", "capf")
+    assert said.status == 1
+    assert "logs: the bundle has no log of capf, which --require asks for" in said.out
+    assert capflog("check", sample("healthy"), env={"CAPFLOG_REQUIRE": "iis, capf"}).status == 0
+    said = capflog("check", log, "--require", "cucm")
+    assert said.status == 2
+    assert "'cucm' is not one of capf, ciscora, nginx, iis, httperr" in said.err
+
+
 def test_with_a_baseline_only_what_is_new_fails(capflog: Call, sample: Find, tmp_path: Path) -> None:
     file = tmp_path / "known.json"
     bundle = sample("ca-dns-failure")

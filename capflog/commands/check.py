@@ -21,6 +21,7 @@ from capflog.commands.console import FAILED, note, say, stop
 from capflog.commands.output_options import Outputs, output_options, write_whole
 from capflog.commands.rule_options import left_out, rulebook, rules_option
 from capflog.commands.settings import Words, at_call
+from capflog.events import SOURCES
 from capflog.gate import BaselineError, Known, Wanted, baseline_of, gone, idle, judge, read_baseline
 from capflog.results import SEVERITIES, Result
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         ("capflog check monday.zip tuesday.zip", "a verdict for each, and one exit status"),
         ("capflog check --together cucm.zip u_ex190116.log", "of one collection: one verdict"),
         ("capflog check bundle.zip --fail-on warning --min-coverage 95", ""),
+        ("capflog check bundle.zip --require capf --require iis", "a bundle without them is not passed as healthy"),
         ("capflog check bundle.zip --fail-on 'ca-cert-*'", "of these rules alone, whatever their severity"),
         ("capflog check bundle.zip --baseline known.json --write-baseline", "what is known today"),
         ("capflog check bundle.zip --baseline known.json", "fails for what is new alone"),
@@ -84,6 +86,13 @@ if TYPE_CHECKING:
     help="Fail where less of the logs' lines is understood.",
 )
 @click.option(
+    "--require",
+    metavar="LOG",
+    type=Words(SOURCES),
+    multiple=True,
+    help=f"Fail where a bundle has no such log: {', '.join(SOURCES)}; may be given several times.",
+)
+@click.option(
     "--baseline",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -101,6 +110,7 @@ def check(
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     min_coverage: float | None,
+    require: tuple[str, ...],
     baseline: Path | None,
     write_baseline: bool,
     outputs: Outputs,
@@ -121,7 +131,7 @@ def check(
     _known_rules("ignore", [excuse.rule for excuse in excuses], warn=True)
     today = datetime.now(UTC).date()
     wanted = Wanted(
-        fail_on, select, ignore, min_coverage, excuses, None if write_baseline else _baseline(baseline), today
+        fail_on, select, ignore, min_coverage, excuses, None if write_baseline else _baseline(baseline), today, require
     )
     results, unread = _judged(_groups(bundles, together=together), wanted, outputs, clocks, store, keep=not no_store)
     for line in idle(excuses, [result.report for result in results], today) if results else ():

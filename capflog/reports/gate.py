@@ -44,8 +44,10 @@ def _one(page: Page, result: Result, gate: Gate) -> None:
         _failing(page, judged)
     for judged in gate.judged:
         if judged.held in ("ignored", "known"):
-            told = page.join(page.say(f"{judged.finding.rule}: {judged.finding.title} ("), page.log(f"{judged.why})"))
-            page.add(told, first=page.say(f"{judged.held}: "), indent=2, hang=9)
+            passed_over = page.join(
+                page.say(f"{judged.finding.rule}: {judged.finding.title} ("), page.log(f"{judged.why})")
+            )
+            page.add(passed_over, first=page.say(f"{judged.held}: "), indent=2, hang=9)
     below = sum(one.held == "below" for one in gate.judged)
     if below:
         page.add(page.say(f"{some(below, 'finding')}{_below(gate)}: capflog analyze shows them"), indent=2)
