@@ -10,7 +10,7 @@ import click
 
 from capflog.commands.completing import known_zones
 from capflog.commands.console import stop
-from capflog.commands.settings import Words
+from capflog.commands.settings import Words, is_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 class Clocks:
     """What a call says of clocks: what the logs do not tell, and the zone in which text shows times (None: the node's).
 
-    ``given``: the options that are of no use without a bundle.
+    ``given``: the options of the call itself that are of no use without a bundle.
     """
 
     told: Told
@@ -88,7 +88,8 @@ def _clocks(
     from capflog.told import Told, read_date  # noqa: PLC0415
 
     names = (("--tz", tz), ("--iis-tz", iis_tz), ("--date", date), ("--no-align", not align))
-    given = tuple(name for name, value in names if value)
+    # What is set for good is no reason not to answer: it was told when the bundle was analyzed, or may have been.
+    given = tuple(name for name, value in names if value and is_typed(name))
     told = Told(
         zones=_by_part("--tz", tz, _zone),
         dates=_by_part("--date", date, read_date),

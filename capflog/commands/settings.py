@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from capflog.events import SOURCES
 from capflog.gate import Excuse
 from capflog.outputs import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 Kind = Literal["word", "words", "flag", "number", "path", "paths"]
 
@@ -52,6 +53,7 @@ KEYS = (
     Key("select", "words", "the rules that 'check' asks", "all"),
     Key("ignore", "words", "the rules that 'check' does not ask; in a file: tables, see below", "none"),
     Key("min-coverage", "number", "the least share of lines understood, in percent", "none"),
+    Key("require", "words", "the logs that a bundle must have for 'check'", "none", choices=SOURCES),
     Key("baseline", "path", "the file of what is known", "none"),
     Key("format", "word", "what standard output gets, of a command that has it", "text", choices=tuple(FORMATS)),
     Key("color", "word", "auto, always or never", "auto", choices=("auto", "always", "never")),
@@ -115,14 +117,20 @@ def variable(key: str) -> str:
 
 
 class Words(click.types.StringParamType):
-    """A word; in the environment several stand between commas (a date may have blanks in it)."""
+    """A word, or one of ``choices``; in the environment several stand between commas (a date may have blanks in it)."""
 
     name = "text"
     envvar_list_splitter = ","
 
-    def convert(self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None) -> str:
+    def __init__(self, choices: Sequence[str] = ()) -> None:
+        self._choices = choices
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Take it without blanks around it."""
-        return str(value).strip()
+        word = str(value).strip()
+        if self._choices and word not in self._choices:
+            self.fail(f"{word!r} is not one of {', '.join(self._choices)}.", param, ctx)
+        return word
 
 
 class _AtCall:
@@ -301,6 +309,18 @@ def origin(context: click.Context | None, option: str) -> str:
                 return ""
         context = context.parent
     return ""
+
+
+def is_typed(option: str) -> bool:
+    """Tell whether the call itself gives an option, and not a file or the environment."""
+    from click.core import ParameterSource  # noqa: PLC0415
+
+    context = click.get_current_context()
+    return any(
+        option in param.opts and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+        for param in context.command.params
+        if param.name is not None
+    )
 
 
 def shown_environment() -> dict[str, str]:
