@@ -6,6 +6,7 @@
 FROM python:3.11-slim AS made
 WORKDIR /source
 COPY LICENSE README.md pyproject.toml ./
+COPY docs/capflog.1 docs/capflog.1
 COPY capflog capflog
 COPY parsers parsers
 COPY rules rules
