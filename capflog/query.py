@@ -51,6 +51,8 @@ def reads(query: str) -> dict[str, set[str]]:
 
     So a wrong query is told before a bundle is read, and nothing is put into tables that nobody asks.
     """
+    if not query.strip(" \t\r\n;"):
+        raise QueryError("there is no query")
     found: dict[str, set[str]] = {}
     db = sqlite3.connect(":memory:", isolation_level=None)
     try:
@@ -58,8 +60,7 @@ def reads(query: str) -> dict[str, set[str]]:
         explained = query if query.lstrip().lower().startswith("explain") else f"EXPLAIN {query}"
         with _told(query):
             _restrict(db, found)
-            if db.execute(explained).description is None or not query.strip(" \t\r\n;"):
-                raise QueryError("there is no query")
+            db.execute(explained)
     finally:
         db.close()
     return {name: columns - {""} for name, columns in found.items() if name in TABLES}
@@ -134,12 +135,16 @@ def _told(query: str) -> Iterator[None]:
 
 def _why(message: str, query: str) -> str:
     """Say in one line why a query cannot be done, with what may be meant."""
-    if "not authorized" in message or "prohibited" in message:
+    if "not authorized" in message or "prohibited" in message or "authorization denied" in message:
         return "a query can read the tables and nothing else: SELECT ..."
     if "one statement" in message:
         return "there is more than one statement: one query at a time"
     if "number of bindings" in message or "parameter" in message:
         return "the query has a placeholder (?, :name), and nothing to put in its place"
+    if "null character" in message:
+        return "the query is no text that SQL can be"
+    if message == "incomplete input":
+        return "the query ends too soon"
     if found := re.match(r"no such table: (.+)", message):
         name = found[1].removeprefix("main.")
         near = difflib.get_close_matches(name.lower(), TABLES, n=1)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from capflog.query import Rows
 
 #: So many rows tell how wide columns are, and are set at a time: a result may have millions.
-ROWS_AT_ONCE = 1000
+ROWS_AT_ONCE = 2000
 
 #: A column of text becomes no narrower than this; where the page has no room for that, each row is set by itself.
 LEAST = 12
@@ -52,6 +52,9 @@ def as_text(found: Rows, *, width: int, color: bool, unicode: bool) -> Iterator[
         cells = [[here.log(_shown(value)) for value in row] for row in islice(found.rows, ROWS_AT_ONCE)]
         if not cells:
             return
+        # What comes later may be longer; it is not broken as long as there is room.
+        wider = [max(pair) for pair in zip(widths, here.widths(columns, cells), strict=True)]
+        widths = wider if sum(wider) + 2 * (len(wider) - 1) <= here.width else widths
 
 
 def _column(page: Page, name: str, values: Sequence[Any]) -> Column:
