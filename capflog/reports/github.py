@@ -110,7 +110,9 @@ def _sum(results: Sequence[Result], more: int) -> str:
 def _command(name: str, facts: dict[str, str], text: str) -> str:
     # (The runner takes the blanks at a value's ends, and a "=" at its start, for its own.)
     known = ",".join(f"{key}={_value(value.strip().lstrip('='))}" for key, value in facts.items())
-    return f"::{name} {known}::{_text(text)}\n"
+    # Where the text is printed line by line, none is a command either.
+    lines = (f"- {line}" if line.lstrip().startswith(("::", "##[")) else line for line in text.split("\n"))
+    return f"::{name} {known}::{_text(chr(10).join(lines))}\n"
 
 
 def _text(text: str) -> str:
