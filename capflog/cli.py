@@ -23,6 +23,7 @@ COMMANDS = {
         "devices": "devices:devices",
         "timeline": "timeline:timeline",
         "check": "check:check",
+        "diff": "diff:diff",
         "export": "export:export",
         "sql": "sql:sql",
         "inspect": "inspect:inspect",

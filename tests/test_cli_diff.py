@@ -1,0 +1,121 @@
+"""`capflog diff` as a user calls it: bundles and kept reports, and what ends it with a line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import Said
+
+    Call = Callable[..., Said]
+    Find = Callable[[str], Path]
+
+
+def kept(capflog: Call, bundle: Path, out: Path) -> Path:
+    """Keep a bundle's report."""
+    assert capflog("analyze", bundle, "--no-store", "--quiet", "--output", f"json={out}").status == 0
+    return out
+
+
+def causes(said: Said) -> dict[str, str]:
+    return {one["rule"]: one["turn"] for one in json.loads(said.out)["causes"]}
+
+
+def test_a_fault_comes_and_goes(capflog: Call, sample: Find, own_store: Path) -> None:
+    said = capflog("diff", sample("healthy"), sample("ces-overloaded"), "--exit-code")
+    assert (said.status, said.err) == (1, "")
+    assert said.out.startswith("HEALTHY → FAILING  healthy.zip → ces-overloaded.zip\n")
+    assert "error:   ces-overloaded: " in said.out
+    assert "3 " in said.out
+    back = capflog("diff", sample("ces-overloaded"), sample("healthy"), "--exit-code", "--format", "json")
+    assert back.status == 0
+    assert causes(back)["ces-overloaded"] == "gone"
+    assert json.loads(back.out)["before"]["verdict"] == "failing"
+    # Nothing is kept.
+    assert not own_store.exists()
+
+
+def test_reports_that_were_kept_say_what_the_bundles_say(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    healthy = kept(capflog, sample("healthy"), tmp_path / "before.json")
+    failing = tmp_path / "failing.json"
+    out = capflog("check", sample("ca-dns-failure"), "--no-store", "--format", "json").out
+    failing.write_text(out, encoding="utf-8")
+    of_bundles = capflog("diff", sample("healthy"), sample("ca-dns-failure"), "--format", "json")
+    assert capflog("diff", healthy, failing, "--format", "json").out == of_bundles.out
+    assert capflog("diff", healthy, sample("ca-dns-failure"), "--format", "json").out == of_bundles.out
+    assert capflog("diff", healthy, "-", "--format", "json", stdin=failing.read_bytes()).out == of_bundles.out
+    same = capflog("diff", failing, sample("ca-dns-failure"), "--exit-code")
+    assert (same.status, same.out.partition("  ")[0]) == (0, "NO DIFFERENCE")
+    schema = json.loads(capflog("schema", "--diff").out)
+    jsonschema.validate(json.loads(of_bundles.out), schema)
+
+
+def test_a_bundle_without_ces_s_logs_does_not_make_a_cause_gone(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    after = tmp_path / "after.zip"
+    with zipfile.ZipFile(sample("healthy")) as whole, zipfile.ZipFile(after, "w") as part:
+        for name in whole.namelist():
+            if "capf0000" in name:
+                part.writestr(name, whole.read(name))
+    said = capflog("diff", sample("ca-hostname-mismatch"), after, "--quiet")
+    assert "not checked any more\n    error:   ca-hostname-mismatch: " in said.out
+    assert "AFTER could not tell: without logs of" in said.out
+    assert "after.zip (AFTER) has no logs of CiscoRA, NGINX and IIS" in said.out
+    assert "\n  gone\n" not in said.out
+
+
+def test_markdown_is_for_a_ticket(capflog: Call, sample: Find) -> None:
+    said = capflog("diff", sample("healthy"), sample("ca-dns-failure"), "--format", "markdown")
+    assert said.status == 0
+    assert said.out.startswith("## HEALTHY → FAILING: `healthy.zip` → `ca-dns-failure.zip`\n")
+    assert "| come | error |" in said.out
+
+
+def several(*count: str) -> dict[str, Any]:
+    return {"schema": "capflog-reports-1", "reports": [{"schema": name} for name in count]}
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (several("capflog-report-1", "capflog-report-1"), "it holds 2 reports, one is wanted"),
+        (several(), "it holds 0 reports, one is wanted"),
+        ({"schema": "capflog-devices-1"}, "not a report that can be compared: its 'schema' is not capflog-report-1"),
+        ({"schema": "capflog-report-1"}, "not a report that can be compared: something in it is missing"),
+        ({"schema": "another"}, "before.json"),
+        ("{", "before.json"),
+        ("{" + "[" * 100_000, "before.json"),
+    ],
+)
+def test_what_is_no_report_ends_with_a_line(
+    capflog: Call, sample: Find, tmp_path: Path, document: object, words: str
+) -> None:
+    before = tmp_path / "before.json"
+    before.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
+    said = capflog("diff", before, sample("healthy"))
+    assert (said.status, said.out) == (2, "")
+    assert words in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_what_is_not_there_ends_with_a_line(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    said = capflog("diff", sample("healthy"), tmp_path / "nowhere.zip")
+    assert (said.status, said.out) == (2, "")
+    assert "nowhere.zip" in said.err
+    assert capflog("diff", "-", "-").status == 2
+
+
+def test_clocks_that_are_told_are_told_of_both(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    after = tmp_path / "after.zip"
+    shutil.copy(sample("healthy"), after)
+    said = capflog("diff", sample("healthy"), after, "--tz", "America/New_York", "--format", "json")
+    assert (said.status, json.loads(said.out)["same"]) == (0, True)
+    assert capflog("diff", sample("healthy"), after, "--tz", "Nowhere/Land").status == 2
