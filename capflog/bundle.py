@@ -169,6 +169,20 @@ def _words(error: OSError | ValueError) -> str:
     return text[:1].lower() + text[1:]
 
 
+def _alike(path: str, error: OSError | ValueError) -> str:
+    """Offer what is spelt most like a file that is not there."""
+    if not isinstance(error, FileNotFoundError):
+        return ""
+    import difflib  # noqa: PLC0415
+
+    place = Path(path)
+    try:
+        near = difflib.get_close_matches(place.name, [one.name for one in place.parent.iterdir()], n=1, cutoff=0.75)
+    except OSError:
+        return ""
+    return f"; did you mean {place.with_name(near[0])}?" if near else ""
+
+
 def _ends_as_zip(file: BinaryIO) -> bool:
     """Say whether a file that begins as something else is a zip with something before it (a self-extracting one)."""
     try:
@@ -426,7 +440,7 @@ class _Walk:
                 raise _RefusalError(f"{_SPECIAL.get(kind, 'a device')}, not an archive or a log", "unreadable")
             file = None if stat.S_ISDIR(kind) else Path(path).open("rb")  # noqa: SIM115  (closed below)
         except (OSError, ValueError) as error:
-            raise _RefusalError(_words(error), "unreadable") from None
+            raise _RefusalError(_words(error) + _alike(path, error), "unreadable") from None
         if file is None:
             yield from self._folder(Path(path), "" if alone else f"{label}/")
             return

@@ -123,7 +123,11 @@ class _Extended(click.Command):
                 detail(f"settings of {path}")
             for key, text in shown_environment().items():
                 detail(f"{variable(key)} is set: {text}")
-        result = super().invoke(ctx)
+        try:
+            result = super().invoke(ctx)
+        except click.exceptions.Exit:
+            flush_pager(ctx)  # a gate that fails has a result, too
+            raise
         flush_pager(ctx)
         return result
 

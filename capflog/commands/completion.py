@@ -17,9 +17,11 @@ from capflog.commands.console import put
         ('eval "$(capflog completion bash)"', "of this shell alone"),
     ),
 )
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish", "powershell"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish", "powershell"]))
 def completion(shell: str) -> None:
-    """Print the script by which a shell completes commands, options, rules, codes, and devices analyzed last.
+    """Print the script by which SHELL completes commands, options, rules, codes, and devices analyzed last.
+
+    SHELL is bash, zsh, fish or powershell.
 
     \b
     bash, in ~/.bashrc (or as an example below has it, where the

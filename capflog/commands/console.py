@@ -112,6 +112,8 @@ def put(text: str | Iterable[str]) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         _unplug()
+    except OSError as error:
+        _full(error)
 
 
 def put_bytes(pieces: Iterable[bytes]) -> None:
@@ -127,11 +129,19 @@ def put_bytes(pieces: Iterable[bytes]) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         _unplug()
+    except OSError as error:
+        _full(error)
 
 
 def _unplug() -> None:
     # Python would complain once more of the pipe while it ends.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _full(error: OSError) -> NoReturn:
+    """End where standard output takes no more: a disk is full."""
+    _unplug()
+    stop(f"standard output cannot be written: {error.strerror or error}")
 
 
 def flush_pager(context: click.Context) -> None:
@@ -149,8 +159,9 @@ def flush_pager(context: click.Context) -> None:
     if not os.environ.get("PAGER") and not shutil.which("less") and shutil.which("more"):
         os.environ["PAGER"] = "more"
     color = True if _said(COLOR) == "always" else None if colored(sys.stdout) else False
+    pieces[-1] = pieces[-1].removesuffix("\n")  # click puts one there
     try:
         click.echo_via_pager(pieces, color=color)
     except (OSError, ValueError):  # $PAGER is no program, or no words of a shell
         context.meta[PAGER] = False
-        put(pieces)
+        put([*pieces, "\n"])
