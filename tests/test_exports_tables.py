@@ -338,3 +338,11 @@ def test_only_the_columns_that_are_asked_for() -> None:
         times = {"time", "earliest", "latest"}
         assert found == [tuple(stamp(said(e, n)) if n in times else said(e, n) for n in names) for e in lines]
     assert [column.name for column in OWN] == [name for name in EventLine.__slots__ if name != "values"]
+
+
+def test_the_page_names_all_tables_and_columns() -> None:
+    page = (ROOT / "docs" / "exports.md").read_text(encoding="utf-8")
+    for table in TABLES.values():
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{table.name}` | {table.what} |"))
+        assert row.split("`")[3::2] == [column.name for column in table.columns]
+    assert f"metadata `capflog`) is {VERSION}." in page

@@ -43,7 +43,7 @@ _FORMATS = {
             "slow answers of the CA, in ms",
         ),
         ('capflog sql "SELECT * FROM events WHERE fault" bundle.zip --format csv > faults.csv', ""),
-        ("capflog sql - bundle.zip < query.sql", ""),
+        ('echo "SELECT count(*) FROM events" | capflog sql - bundle.zip', ""),
         ("capflog sql --tables", "what can be asked"),
     ),
 )
@@ -71,7 +71,7 @@ def sql(
     """Ask QUERY, one SELECT in SQLite's SQL, of the tables of an analysis; - reads it from standard input.
 
     Without BUNDLE it is asked of what was analyzed last. The store has the lines that timelines show, but not what was
-    read out of them (code, status, taken, ...). Times are text in UTC, such as 2019-01-16T19:05:04.628Z, which SQLite's
+    read out of them (code, status, taken). Times are text in UTC, such as 2019-01-16T19:05:04.628Z, which SQLite's
     functions of time take.
     """
     from capflog.exports.tables import TABLES  # noqa: PLC0415
