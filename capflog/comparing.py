@@ -7,15 +7,23 @@ be missing there, its phones may not have tried again, the rule may have had not
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
-from capflog.devices import devices_of
-from capflog.model import Enrollment
-from capflog.reports.json import SCHEMA
 from capflog.results import SEVERITIES
+from capflog.sides import (
+    OF_CA,
+    ORDER,
+    Latest,
+    Seen,
+    Side,
+    body_of,
+    findings_of,
+    latest_of,
+    side_of,
+    unchecked_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,23 +37,6 @@ FATES: tuple[Fate, ...] = ("broken", "failing", "healed", "unclear", "new", "mis
 
 #: Logs that tell the same things: NGINX's start stands in both.
 _GROUPS = {"ciscora": "ces", "nginx": "ces"}
-_ORDER = ("capf", "ciscora", "nginx", "iis", "httperr")
-_OF_CA = frozenset({"iis", "httperr"})
-
-
-class SideError(ValueError):
-    """A document is no report of capflog's; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A cause on one side."""
-
-    severity: str
-    scope: str
-    devices: tuple[str, ...]
-    occurrences: int
-    resolved: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +75,6 @@ def _severity(seen: Seen | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Latest:
-    """What came of a device's latest attempt."""
-
-    outcome: str
-    causes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Fared:
     """A device. ``failing``: its latest attempt failed on both sides; ``unclear``: one of them was not seen to the end.
 
@@ -117,20 +100,6 @@ class Change:
     what: str
     before: Any
     after: Any
-
-
-@dataclass(slots=True)
-class Side:
-    """What a side is, for the head. Times are in UTC; ``sources``: the logs that it has."""
-
-    name: str
-    verdict: str
-    first: datetime | None
-    last: datetime | None
-    counts: dict[str, int]
-    sources: list[str]
-    lacks: list[str] = field(default_factory=list)
-    """The logs that the other has."""
 
 
 @dataclass(slots=True)
@@ -164,35 +133,9 @@ class Difference:
         return any(cause.worse for cause in self.causes) or any(one.fate == "broken" for one in self.devices)
 
 
-def checked(document: Any) -> dict[str, Any]:
-    """Give a document that can be compared; raises :class:`SideError`."""
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise SideError(f"its 'schema' is not {SCHEMA}")
-    try:
-        _side(document)
-        _findings(document)
-        _latest(document)
-        for clock in document["clocks"]:
-            _check_clock(clock)
-        for start in (*document.get("starts", ()), *document.get("capf_starts", ())):
-            dict(start.get("parameters", {}))
-        _unchecked(document)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SideError(f"something in it is missing or wrong: {type(error).__name__}: {error}") from error
-    return document
-
-
-def _check_clock(clock: Mapping[str, Any]) -> None:
-    if not isinstance(clock["source"], str):
-        raise TypeError(clock["source"])
-    for name in ("offset_seconds", "uncertainty_seconds"):
-        if not isinstance(clock.get(name), int | float | None):
-            raise TypeError(name)
-
-
 def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:
-    """Compare two documents of which :func:`checked` has nothing to say."""
-    old, new = _side(before), _side(after)
+    """Compare two documents of which :func:`capflog.sides.checked` has nothing to say."""
+    old, new = side_of(before), side_of(after)
     old.lacks = [source for source in new.sources if source not in old.sources]
     new.lacks = [source for source in old.sources if source not in new.sources]
     return Difference(
@@ -202,67 +145,15 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:
         devices=_devices(before, after),
         changes=[*_clocks(before, after), *_capf(before, after), *_ces(before, after)],
         notes=_notes(before, after, old, new),
-        equal=_body(before) == _body(after),
+        equal=body_of(before) == body_of(after),
     )
-
-
-def _body(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Give all that a report says, without its name and what the gate made of it; records may have been left out."""
-    own = {name: value for name, value in document.items() if name not in ("tool", "gate", "bundle", "enrollments")}
-    own["members"] = document["bundle"]["members"]
-    own["enrollments"] = [
-        {name: value for name, value in one.items() if name != "records"} for one in document["enrollments"]
-    ]
-    return own
-
-
-def _side(document: Mapping[str, Any]) -> Side:
-    members = [one for one in document["bundle"]["members"] if one["source"]]
-    sources = {str(one["source"]) for one in members}
-    node = [one for one in members if one["source"] not in _OF_CA]
-    # IIS's log is that of a whole day, whatever was collected.
-    timed = [one for one in node if one.get("first")] or members
-    summary = document["summary"]
-    return Side(
-        name=str(document["bundle"]["name"]),
-        verdict=str(summary["verdict"]),
-        first=min((time for one in timed if (time := _time(one.get("first")))), default=None),
-        last=max((time for one in timed if (time := _time(one.get("last")))), default=None),
-        counts={n: int(summary[n]) for n in ("devices", "enrollments", "issued", "failed", "incomplete")},
-        sources=[*(s for s in _ORDER if s in sources), *sorted(sources - set(_ORDER))],
-    )
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(text)
-    return time
 
 
 # ---- causes --------------------------------------------------------------------------------------------------------
 
 
-def _findings(document: Mapping[str, Any]) -> dict[str, tuple[Seen, Mapping[str, Any]]]:
-    found = {}
-    for one in document["findings"]:
-        if one["severity"] not in SEVERITIES:
-            raise ValueError(one["severity"])
-        devices = tuple(map(str, one["devices"]))
-        seen = Seen(one["severity"], str(one.get("scope")), devices, int(one["occurrences"]), bool(one.get("resolved")))
-        str(one["title"]), [str(proof["member"]) for proof in one["evidence"]]
-        found[str(one["rule"])] = (seen, one)
-    return found
-
-
-def _unchecked(document: Mapping[str, Any]) -> dict[str, list[str]]:
-    return {str(one["rule"]): [str(s) for s in one.get("lacking", ())] for one in document.get("not_checked", ())}
-
-
 def _causes(before: Mapping[str, Any], after: Mapping[str, Any], old: Side, new: Side) -> list[Cause]:
-    was, now = _findings(before), _findings(after)
+    was, now = findings_of(before), findings_of(after)
     causes = []
     for rule, (_, finding) in (was | now).items():
         there, here, title = was.get(rule), now.get(rule), str(finding["title"])
@@ -279,7 +170,7 @@ def _causes(before: Mapping[str, Any], after: Mapping[str, Any], old: Side, new:
 
 def _unseen(rule: str, finding: Mapping[str, Any], its: Mapping[str, Any], other: Mapping[str, Any], side: Side) -> str:
     """Say why the other side could not see a finding; "": it could have."""
-    if rule in (unchecked := _unchecked(other)):
+    if rule in (unchecked := unchecked_of(other)):
         return _without(unchecked[rule]) if unchecked[rule] else "the rule could not be asked"
     sources = {one["member"]: one["source"] for one in its["bundle"]["members"]}
     named = (one.get("source") or sources.get(one["member"]) for one in finding["evidence"])
@@ -287,7 +178,7 @@ def _unseen(rule: str, finding: Mapping[str, Any], its: Mapping[str, Any], other
     known = {_GROUPS.get(source, source) for source in side.sources}
     lost = [source for source in proofs if _GROUPS.get(source, source) not in known]
     if lost:
-        return _without([source for source in _ORDER if source in lost] or sorted(lost))
+        return _without([source for source in ORDER if source in lost] or sorted(lost))
     if other.get("where"):
         return "that report holds chosen enrollments alone"
     if not other["enrollments"] and not other.get("starts"):
@@ -307,29 +198,8 @@ def _without(sources: Sequence[str]) -> str:
 # ---- devices -------------------------------------------------------------------------------------------------------
 
 
-def _latest(document: Mapping[str, Any]) -> dict[str, Latest]:
-    made = [
-        Enrollment(
-            id=str(one["id"]),
-            device=str(one["device"]),
-            started=_time(one["started"]),
-            ended=_time(one["ended"]),
-            outcome=one["outcome"],
-            reached="",
-            missing=None,
-            est_error=None,
-            est_value=None,
-            records=[],
-            causes=[str(rule) for rule in one["causes"]],
-        )
-        for one in document["enrollments"]
-        if one["device"] is not None
-    ]
-    return {one.name: Latest(str(one.last.outcome), tuple(one.last.causes)) for one in devices_of(made)}
-
-
 def _devices(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Fared]:
-    was, now = _latest(before), _latest(after)
+    was, now = latest_of(before), latest_of(after)
     fared = [Fared(name, _fate(was.get(name), now.get(name)), was.get(name), now.get(name)) for name in was | now]
     return sorted(fared, key=lambda one: (FATES.index(one.fate), one.device))
 
@@ -427,7 +297,7 @@ def _notes(before: Mapping[str, Any], after: Mapping[str, Any], old: Side, new: 
             notes.append(f"{word} has no trace of CAPF, which alone names the phones.")
         if document.get("where"):
             notes.append(f"{word} holds chosen enrollments alone, those with: {document['where'].get('condition')}")
-        if any(clock.get("assumed") and clock["source"] not in _OF_CA for clock in document["clocks"]):
+        if any(clock.get("assumed") and clock["source"] not in OF_CA for clock in document["clocks"]):
             notes.append(f"The CUCM node's zone or date is ASSUMED in {word}: its times may be off by hours or days.")
         damaged = [m for m in document["bundle"]["members"] if m.get("status") in ("partial", "unreadable")]
         if damaged:

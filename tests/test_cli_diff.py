@@ -35,7 +35,7 @@ def test_a_fault_comes_and_goes(capflog: Call, sample: Find, own_store: Path) ->
     assert (said.status, said.err) == (1, "")
     assert said.out.startswith("HEALTHY → FAILING  healthy.zip → ces-overloaded.zip\n")
     assert "error:   ces-overloaded: " in said.out
-    assert "3 " in said.out
+    assert "3  issued before, failing now: CSFmgarcia, SEP" in said.out
     back = capflog("diff", sample("ces-overloaded"), sample("healthy"), "--exit-code", "--format", "json")
     assert back.status == 0
     assert causes(back)["ces-overloaded"] == "gone"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from capflog.comparing import Change, Difference, SideError, checked, compare
+from capflog.comparing import Change, Difference, compare
 from capflog.model import CapfStart, Clock, NotChecked, ServiceStart
 from capflog.reports.json import document
+from capflog.sides import SideError, checked
 from capflog.zones import named
 from tests.reports import handmade as h
 
@@ -302,6 +303,10 @@ def test_a_report_does_not_differ_from_itself() -> None:
         lambda d: d.update(capf_starts=[{"parameters": 7}]),
         lambda d: d.update(not_checked=["x"]),
         lambda d: d.update(starts=7),
+        lambda d: d["starts"][0].update(ok="yes"),
+        lambda d: d["summary"].update(verdict="great"),
+        lambda d: d["clocks"][0].update(offset_seconds=float("inf")),
+        lambda d: d["findings"][0].update(occurrences=float("inf")),
     ],
 )
 def test_what_is_no_report_is_refused_in_words(spoil: Any) -> None:

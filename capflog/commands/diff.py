@@ -57,15 +57,15 @@ def diff(before: str, after: str, form: str, exit_code: bool, clocks: Clocks) ->
     if before == after == "-":
         stop("BEFORE and AFTER: only one of them can be standard input")
     from capflog.comparing import compare  # noqa: PLC0415
-    from capflog.reports import difference as report  # noqa: PLC0415
+    from capflog.reports import difference, difference_json, difference_markdown  # noqa: PLC0415
 
     found = compare(_document(before, clocks), _document(after, clocks))
     if form == "json":
-        put(report.as_json(found))
+        put(difference_json.text(found))
     elif form == "markdown":
-        put(report.as_markdown(found, unicode=screen()["unicode"]))
+        put(difference_markdown.markdown(found, unicode=screen()["unicode"]))
     else:
-        put(report.as_text(found, **screen()))
+        put(difference.text(found, **screen()))
     if exit_code and found.worse:
         raise click.exceptions.Exit(FAILED)
 
@@ -96,8 +96,8 @@ def _kept(path: str) -> dict[str, Any] | None:
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, str) or not schema.startswith("capflog-"):
         return None
-    from capflog.comparing import SideError, checked  # noqa: PLC0415
     from capflog.reports.json import SEVERAL  # noqa: PLC0415
+    from capflog.sides import SideError, checked  # noqa: PLC0415
 
     if schema == SEVERAL:
         reports = document.get("reports")

@@ -11,9 +11,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from capflog.comparing import Change, Difference, checked, compare
-from capflog.reports.difference import DEVICES_SHOWN, ROWS_SHOWN, as_json, as_markdown, as_text
+from capflog.comparing import Change, Difference, compare
+from capflog.reports.difference import DEVICES_SHOWN
+from capflog.reports.difference import text as as_text
+from capflog.reports.difference_json import text as as_json
+from capflog.reports.difference_markdown import ROWS_SHOWN
+from capflog.reports.difference_markdown import markdown as as_markdown
 from capflog.reports.json import document
+from capflog.sides import checked
 from tests.reports import handmade as h
 from tests.reports.rendered import LINKED_BY_TRACKERS, page
 from tests.test_comparing import later
