@@ -37,9 +37,9 @@ _FORMATS = {
     short_help="A question in SQL.",
     examples=(
         ('capflog sql "SELECT device, count(*) FROM events GROUP BY 1"', "of what was analyzed last"),
-        ('capflog sql "SELECT causes, count(*) FROM enrollments GROUP BY 1 ORDER BY 2 DESC" bundle.zip', ""),
+        ('capflog sql "SELECT causes, count(*) FROM enrollments GROUP BY 1" bundle.zip', ""),
         (
-            'capflog sql "SELECT time, device, url, taken FROM events WHERE taken > 5000" bundle.zip',
+            'capflog sql "SELECT device, taken FROM events WHERE taken > 5000" bundle.zip',
             "slow answers of the CA, in ms",
         ),
         ('capflog sql "SELECT * FROM events WHERE fault" bundle.zip --format csv > faults.csv', ""),
