@@ -184,8 +184,12 @@ def lacking(unasked: NotChecked) -> str:
 
 def verdict(result: Result) -> str:
     """Say in a line what came of a bundle: ``FAIL: 1 finding at or above error; the bundle is failing``."""
-    gate = result.gate
-    bundle = f"the bundle is {result.report.verdict}"
+    gate, report = result.gate, result.report
+    bundle = f"the bundle is {report.verdict}"
+    if report.where is not None:
+        # (What is left out may have failed: there is no verdict on some.)
+        chosen = f"{len(report.enrollments):,} of {some(report.every, 'enrollment')}"
+        bundle = f"of {chosen}, those with: {visible(report.where)}"
     if gate is None:
         return f"{counted(one.finding for one in result.judged)}; {bundle}"
     word = "VOID" if gate.untrusted else "PASS" if gate.passed else "FAIL"
@@ -201,10 +205,10 @@ def counted(findings: Iterable[Finding]) -> str:
 
 
 def passed_over(gate: Gate) -> list[str]:
-    """Count what a gate passes over, of each kind that there is: ``1 ignored``, ``2 known by the baseline``."""
+    """Count what a gate passes over, of each kind that there is: ``1 below error``, ``2 ignored``."""
     often = Counter(one.held for one in gate.judged)
     said: dict[Held, str] = {
-        "below": "below" if gate.by_severity else "of other rules",
+        "below": f"below {gate.fail_on[0]}" if gate.by_severity else "of other rules",
         "ignored": "ignored",
         "known": "known by the baseline",
         "not selected": "not selected",

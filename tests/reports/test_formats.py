@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import xml.etree.ElementTree as ET
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,3 +112,30 @@ def test_the_files_name_tells_the_format() -> None:
             assert told is not None
             assert told.name == name
     assert format_of("report.zip") is None
+
+
+def test_a_rule_that_could_not_be_asked_and_one_of_ones_own_show_where_pipelines_look(
+    capflog: Call, sample: Find, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    shipped = files("capflog.rules").joinpath("ca-dns-failure.yaml").read_text(encoding="utf-8")
+    (own / "mine.yaml").write_text(shipped.replace("id: ca-dns-failure", "id: mine", 1), encoding="utf-8")
+    (own / "broken.yaml").write_text("id: [", encoding="utf-8")
+    said = capflog("check", "--no-store", "--rules", own, sample("healthy"), *outputs(tmp_path))
+    assert said.status == 2
+    cases = {case.attrib["name"]: case for case in ET.parse(tmp_path / "junit").getroot().iter("testcase")}
+    assert not list(cases["mine"])
+    assert [part.tag for part in cases["gate-rules"]] == ["failure"]
+    (run,) = json.loads((tmp_path / "sarif").read_text())["runs"]
+    assert run["invocations"][0]["executionSuccessful"] is False
+    assert "gate-rules" in [result["ruleId"] for result in run["results"]]
+    assert "gate-rules" in [item["check_name"] for item in json.loads((tmp_path / "gitlab").read_text())]
+    assert (tmp_path / "github").read_text().startswith("::error file=healthy.zip,title=The gate did not ask all its ")
+
+
+def test_a_choice_of_enrollments_has_no_verdict(capflog: Call, sample: Find) -> None:
+    call = ("analyze", "--no-store", "--quiet", sample("ca-dns-failure"), "--where", "enrollment with outcome = issued")
+    text = capflog(*call, "--format", "github").out
+    assert "of 5 of 17 enrollments, those with: enrollment with outcome = issued" in text.splitlines()[-1]
+    assert "the bundle is" not in text

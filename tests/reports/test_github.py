@@ -100,7 +100,7 @@ def test_a_finding_says_what_where_for_whom_and_what_to_do() -> None:
     for told in (f"{h.CISCORA}:13: {h.UNTRUSTED}", "Do:", RESTART):
         assert told in lines
     assert (third.name, third.values["file"]) == ("warning", "case-700123.zip")
-    assert last.text == "case-700123.zip: FAIL: 2 findings at or above error; the bundle is failing; 1 below"
+    assert last.text == "case-700123.zip: FAIL: 2 findings at or above error; the bundle is failing; 1 below error"
 
 
 RESTART = "3. Restart Cisco Certificate Enrollment Service, then Cisco CAPF, on the publisher:"
@@ -116,7 +116,7 @@ def test_what_fails_stands_first_and_what_is_passed_over_is_only_counted() -> No
         ("notice", "The low-one"),
     ]
     assert commands[-1].text == (
-        "mixed.zip: VOID: 2 findings at or above error; the bundle is failing; 1 below; 2 ignored; "
+        "mixed.zip: VOID: 2 findings at or above error; the bundle is failing; 1 below error; 2 ignored; "
         "1 known by the baseline; 1 not selected"
     )
 
