@@ -12,14 +12,16 @@ from capflog.commands.console import PIPED_WIDTH, colored
 from capflog.commands.settings import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 #: The sections of options, in the order of help; what is in none of them comes first, as "Options".
 SECTIONS = {
     "What is asked": frozenset(
         {"where", "rules", "outcome", "cause", "device", "since", "until", "around", "within", "all"}
     ),
-    "The gate": frozenset({"together", "fail-on", "select", "ignore", "min-coverage", "baseline", "write-baseline"}),
+    "The gate": frozenset(
+        {"together", "fail-on", "select", "ignore", "min-coverage", "require", "baseline", "write-baseline"}
+    ),
     "What is written": frozenset({"format", "output"}),
     "What the logs do not tell of their clocks": frozenset({"tz", "iis-tz", "date", "no-align", "display-tz"}),
     "What is kept": frozenset({"store", "no-store"}),
@@ -115,30 +117,35 @@ def summary(command: click.Command | None) -> str:
 
 
 def in_lines(call: str, width: int, indent: int) -> str:
-    """Set an example; one that is too long goes on in the next line, in the shell's manner, before an option."""
+    """Set an example; one that is too long goes on in the next line, in the shell's manner, best before an option."""
     room = width - indent - 2
     lines: list[str] = []
-    for piece in _pieces(call):
-        if lines and len(lines[-1]) + 1 + len(piece) <= room - (4 if len(lines) > 1 else 0):
-            lines[-1] += f" {piece}"
-        else:
-            lines.append(piece)
+    for piece in _pieces(call, _before_option):
+        fits = len(piece) <= room - 4
+        for part in [piece] if fits else _pieces(piece, _anywhere):
+            if lines and len(lines[-1]) + 1 + len(part) <= room - (4 if len(lines) > 1 else 0):
+                lines[-1] += f" {part}"
+            else:
+                lines.append(part)
     margin = " " * indent
     return margin + f" \\\n{margin}    ".join(lines) + "\n"
 
 
-def _pieces(call: str) -> Iterator[str]:
-    """Part a call where a line may end: before an option, a pipe, an alternative; never within quotes."""
+def _before_option(before: str, after: str) -> bool:
+    return after in "-|>" and before not in "-|"
+
+
+def _anywhere(_before: str, _after: str) -> bool:
+    return True
+
+
+def _pieces(call: str, ends: Callable[[str, str], bool]) -> Iterator[str]:
+    """Part a call at blanks where a line may end, as ``ends`` tells of the signs around it; never within quotes."""
     piece, quoted = "", ""
     for place, character in enumerate(call):
         if character in "'\"" and quoted in ("", character):
             quoted = "" if quoted else character
-        if (
-            character == " "
-            and not quoted
-            and call[place + 1 : place + 2] in ("-", "|", ">")
-            and piece[-1:] not in "|-"
-        ):
+        if character == " " and not quoted and ends(call[place - 1], call[place + 1]):
             yield piece
             piece = ""
             continue
