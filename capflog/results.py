@@ -34,8 +34,8 @@ class Gate:
 
     ``fail_on``: severities and rules; ``judged``: each finding of the report, in its order; ``coverage``: the share of
     lines understood, in percent (None: there is no line); ``least``: what was asked of it; ``lacking``: what else fails
-    it, a sentence each; ``untrusted``: why it cannot be trusted (rules left out), a sentence each. ``select``: the rules
-    that it asks, ``*`` in them (none: all); ``baseline``: whether it knows what was found before.
+    it, a sentence each; ``untrusted``: why it cannot be trusted (rules left out), a sentence each. ``select``: the
+    rules that it asks, ``*`` in them (none: all); ``baseline``: whether it knows what was found before.
     """
 
     fail_on: tuple[str, ...]
