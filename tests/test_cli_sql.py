@@ -154,6 +154,14 @@ def test_a_table_for_people() -> None:
     assert lines[-1] == "SEP10499  10499"
 
 
+def test_a_time_is_never_broken() -> None:
+    moment = "2019-01-16T19:48:04.779Z"
+    for width in (60, 80, 160):
+        lines = shown(["time", "text"], [(moment, "some words " * 40), (moment, "x" * 300)], width).splitlines()
+        assert sum(line.startswith(f"{moment}  ") for line in lines) == 2
+        assert max(map(len, lines)) <= width
+
+
 def test_rows_too_wide_for_a_table_are_set_one_by_one() -> None:
     names = [f"column{number}" for number in range(10)]
     found = shown(names, [tuple("value of something" for _ in names), (1, *(None for _ in names[1:]))], 60)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from functools import cache
@@ -270,6 +272,17 @@ def test_without_pyarrow_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(OSError, match="Parquet needs the package pyarrow"):
         parquet.write(tmp_path / "a.parquet", document_of("empty"), [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_analyze_does_without_pandas_and_pyarrow(sample: Callable[[str], Path]) -> None:
+    """They take a third of a second each, and pandas asks for pyarrow where it is there."""
+    program = (
+        "import sys; from capflog.cli import cli; "
+        "cli.main(['analyze', sys.argv[1], '--no-store', '--format', 'jsonl'], standalone_mode=False); "
+        "sys.exit(str({'pandas', 'pyarrow', 'duckdb'} & set(sys.modules) or ''))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(sample("healthy"))], capture_output=True, check=False)
+    assert (done.stderr.strip(), bool(done.stdout)) == (b"", True)
 
 
 # ---- both ----------------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 #: So many rows tell how wide columns are, and are set at a time: a result may have millions.
 ROWS_AT_ONCE = 2000
 
-#: A column of text becomes no narrower than this; where the page has no room for that, each row is set by itself.
-LEAST = 12
+#: A column of text becomes no narrower than a time is; where the page has no room for that, each row is set by itself.
+LEAST = 24
 
 #: What kinds of columns are, in words.
 KINDS = {"text": "text", "integer": "integer", "real": "number", "flag": "0 or 1", "time": "time, UTC"}
