@@ -67,7 +67,7 @@ def manners() -> list[click.Option]:
             default=False,
             expose_value=False,
             callback=keep(PAGER),
-            help="Page what a terminal shows, by $PAGER.  [default: no]",
+            help="Page the result, by $PAGER.  [default: no]",
         ),
         click.Option(
             ["--quiet", "-q"],

@@ -48,7 +48,7 @@ class Formatter(click.HelpFormatter):
         """Write prose."""
         super().write_text(text.replace("-", _HYPHEN))
 
-    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = _WIDEST, col_spacing: int = 2) -> None:
         """Write a list of terms, each with its text."""
         super().write_dl([(term, text.replace("-", _HYPHEN)) for term, text in rows], col_max, col_spacing)
 
