@@ -181,7 +181,7 @@ def _unseen(rule: str, finding: Mapping[str, Any], its: Mapping[str, Any], other
         return _without([source for source in ORDER if source in lost] or sorted(lost))
     if other.get("where"):
         return "that report holds chosen enrollments alone"
-    if not other["enrollments"] and not other.get("starts"):
+    if not other["enrollments"] and (finding["devices"] or not other.get("starts")):
         return "no phone tried to enroll"
     devices = set(map(str, finding["devices"]))
     if finding.get("scope") in ("device", "devices") and devices:

@@ -119,3 +119,11 @@ def test_clocks_that_are_told_are_told_of_both(capflog: Call, sample: Find, tmp_
     said = capflog("diff", sample("healthy"), after, "--tz", "America/New_York", "--format", "json")
     assert (said.status, json.loads(said.out)["same"]) == (0, True)
     assert capflog("diff", sample("healthy"), after, "--tz", "Nowhere/Land").status == 2
+
+
+def test_times_are_in_the_zone_that_is_asked_for(capflog: Call, sample: Find) -> None:
+    for form in ("text", "markdown"):
+        said = capflog(
+            "diff", sample("healthy"), sample("ces-overloaded"), "--display-tz", "Asia/Tokyo", "--format", form
+        )
+        assert "2019-01-17 02:31:03 to 05:26:41 UTC+09:00" in " ".join(said.out.split())

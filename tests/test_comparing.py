@@ -111,6 +111,13 @@ def test_where_nobody_tried_nothing_is_gone() -> None:
     after = h.failing()
     after.findings, after.enrollments, after.starts = [], [], []
     assert set(turns(compare(doc(h.failing()), later(after))).values()) == {"not checked any more"}
+    # CES started, but what phones met is not gone for it.
+    after.starts = h.failing().starts
+    assert turns(compare(doc(h.failing()), later(after))) == {
+        "ca-chain-untrusted": "not checked any more",
+        "ca-self-signed": "not checked any more",
+        "clock-behind": "gone",
+    }
     after = h.failing()
     after.findings = []
     after.where = "enrollment with outcome = issued"

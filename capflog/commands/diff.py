@@ -63,9 +63,9 @@ def diff(before: str, after: str, form: str, exit_code: bool, clocks: Clocks) ->
     if form == "json":
         put(difference_json.text(found))
     elif form == "markdown":
-        put(difference_markdown.markdown(found, unicode=screen()["unicode"]))
+        put(difference_markdown.markdown(found, unicode=screen()["unicode"], display=clocks.display))
     else:
-        put(difference.text(found, **screen()))
+        put(difference.text(found, **screen(), display=clocks.display))
     if exit_code and found.worse:
         raise click.exceptions.Exit(FAILED)
 

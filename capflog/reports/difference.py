@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from capflog.comparing import FATES, TURNS, Cause, Change, Difference, Fared
 from capflog.reports.layout import PROSE, Page, joined, seconds, some, source_name
+from capflog.reports.times import Times
 from capflog.zones import SECOND_MS, offset_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from capflog.sides import Seen, Side
+    from capflog.zones import Zone
 
 
 #: Names of devices that are shown of each kind.
@@ -32,12 +33,9 @@ ROOMS = {"clocks": "Clocks", "capf": "CAPF's service parameters, at its last sta
 _LABEL, _COUNT = 8, 5
 
 
-def span(side: Side) -> str:
-    """Say from when to when a side is."""
-    if side.first is None or side.last is None:
-        return "no time known"
-    first, last = (f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}" for time in (side.first, side.last))
-    return f"{first} to {last if last[:10] != first[:10] else last[11:]} UTC"
+def span(side: Side, display: Zone | None) -> str:
+    """Say from when to when a side is; ``display``: the zone to say it in (None: UTC)."""
+    return Times(None, display, node=False).span(side.first, side.last) or "no time known"
 
 
 def counts(side: Side) -> str:
@@ -95,7 +93,7 @@ def said(change: Change, value: Any) -> str:
         return "yes" if value else "no"
     if value is None:
         return "nothing" if change.what == "missing" else "no value" if change.room == "capf" else "not known"
-    return str(value) or '""'
+    return "no step" if change.what == "reached" and value == "none" else str(value) or '""'
 
 
 def owner(change: Change) -> str:
@@ -135,8 +133,8 @@ def same_words(difference: Difference) -> str:
     return f"both are {new.verdict}, for the same causes; no device fares otherwise ({counts(old)}; now {counts(new)})"
 
 
-def text(difference: Difference, *, width: int, color: bool, unicode: bool) -> str:
-    """Set it as text; ``width``, ``color`` and ``unicode`` as in :func:`capflog.reports.terminal.render`."""
+def text(difference: Difference, *, width: int, color: bool, unicode: bool, display: Zone | None = None) -> str:
+    """Set it as text; ``width``, ``color`` and so on as in :func:`capflog.reports.terminal.render`."""
     page = Page(width, color=color, unicode=unicode)
     old, new = difference.before, difference.after
     names = page.join(page.log(old.name), page.say(" → "), page.log(new.name))
@@ -158,7 +156,9 @@ def text(difference: Difference, *, width: int, color: bool, unicode: bool) -> s
     page.blank()
     for word, side in (("Before", old), ("After", new)):
         page.add(
-            page.join(page.log(side.name), page.say(f": {span(side)}; {counts(side)}; logs of {logs(side.sources)}")),
+            page.join(
+                page.log(side.name), page.say(f": {span(side, display)}; {counts(side)}; logs of {logs(side.sources)}")
+            ),
             first=page.say(word.ljust(_LABEL), "bold"),
             hang=_LABEL,
             width=PROSE,

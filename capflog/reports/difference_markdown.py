@@ -21,13 +21,14 @@ from capflog.reports.markup import Sheet
 
 if TYPE_CHECKING:
     from capflog.comparing import Difference, Fared
+    from capflog.zones import Zone
 
 #: Rows of the table of devices in Markdown.
 ROWS_SHOWN = 20
 
 
-def markdown(difference: Difference, *, unicode: bool) -> str:
-    """Set it as Markdown to paste into a ticket; of ASCII alone without ``unicode``."""
+def markdown(difference: Difference, *, unicode: bool, display: Zone | None = None) -> str:
+    """Set it as Markdown; of ASCII alone without ``unicode``. ``display``: the zone to say times in (None: UTC)."""
     sheet = Sheet(unicode=unicode)
     old, new = difference.before, difference.after
     arrow = sheet.prose("→") if unicode else "to"
@@ -47,7 +48,7 @@ def markdown(difference: Difference, *, unicode: bool) -> str:
                 word,
                 sheet.code(side.name, cell=True),
                 sheet.prose(side.verdict, cell=True),
-                span(side),
+                sheet.prose(span(side, display), cell=True),
                 counts(side),
                 sheet.prose(logs(side.sources), cell=True),
             ]
