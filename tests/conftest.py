@@ -90,7 +90,13 @@ def _names_of(item: pytest.Item) -> set[str]:
 @pytest.fixture(autouse=True)
 def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give each test a store of its own, and a terminal of no particular kind."""
-    for name in ("NO_COLOR", "COLUMNS", "TERM", *(name for name in os.environ if name.startswith("CAPFLOG_"))):
+    for name in (
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "COLUMNS",
+        "TERM",
+        *(name for name in os.environ if name.startswith("CAPFLOG_")),
+    ):
         monkeypatch.delenv(name, raising=False)
     # Nor are the settings of whoever runs the tests to have a word in them.
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
