@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from contextlib import suppress
 from itertools import islice
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capflog.exports.tables import EVENTS, OWN, VERSION, Column, plain
+from capflog.exports.whole import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -38,27 +36,16 @@ def write(path: Path, document: dict[str, Any], lines: Iterable[EventLine]) -> N
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError as error:
         raise OSError(f"Parquet needs the package pyarrow, which is not there ({error}); sqlite does not") from error
-    if path.exists() and not path.is_file():
-        raise OSError("a Parquet file can be written to a file alone")
     told = {"bundle": document["bundle"]["name"], "capflog": document["tool"]["version"], "tables": VERSION}
     schema = pa.schema([(column.name, _type(pa, column)) for column in EVENTS.columns], {"capflog": json.dumps(told)})
     words = [column.name for column in EVENTS.columns if column.kind != "flag" and column.name not in _ALL_DIFFER]
-    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.resolve().parent)
-    os.close(number)
     try:
-        with pq.ParquetWriter(name, schema, use_dictionary=words, compression="zstd") as out:
+        with whole(path) as name, pq.ParquetWriter(name, schema, use_dictionary=words, compression="zstd") as out:
             rest = iter(lines)
             while block := list(islice(rest, ROWS_AT_ONCE)):
                 out.write_batch(_batch(pa, schema, block))
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path.resolve())
     except pa.ArrowException as error:
         raise OSError(str(error)) from error
-    finally:
-        with suppress(OSError):
-            Path(name).unlink()
 
 
 def _type(arrow: Any, column: Column) -> pa.DataType:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import errno
-import os
 import sqlite3
-import tempfile
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from capflog.exports.tables import TABLES, VERSION, Table, event_rows, plain
+from capflog.exports.whole import whole
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
 
     from capflog.eventlines import EventLine
 
@@ -25,22 +24,12 @@ _INDEXES = (("events", "device"), ("events", "time"), ("events", "enrollment"), 
 
 def write(path: Path, document: dict[str, Any], lines: Iterable[EventLine]) -> None:
     """Write a database whole or not at all, in the place of any file that is there; raises OSError."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "a database can be written to a file alone")
-    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.resolve().parent)
-    os.close(number)
     try:
-        _write(name, document, lines)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path.resolve())
+        with whole(path) as name:
+            _write(name, document, lines)
     except sqlite3.Error as error:
-        full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
-    finally:
-        with suppress(OSError):
-            Path(name).unlink()
 
 
 def _write(name: str, document: dict[str, Any], lines: Iterable[EventLine]) -> None:
