@@ -23,7 +23,8 @@ from capflog.eventlines import EventLine, event_lines
 from capflog.events import VALUES
 from capflog.exports import parquet, sqlite
 from capflog.exports.common import stamp
-from capflog.exports.tables import EVENTS, OWN, TABLES, VERSION, event_rows
+from capflog.exports.event_table import EVENTS, OWN, event_rows
+from capflog.exports.tables import TABLES, VERSION
 from capflog.reports.json import document, pieces
 from capflog.store import Store
 from tests.conftest import ROOT

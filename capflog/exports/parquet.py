@@ -1,4 +1,4 @@
-"""A Parquet file with the table of events (:mod:`capflog.exports.tables`), for pandas, DuckDB, Spark."""
+"""A Parquet file with the table of events (:mod:`capflog.exports.event_table`), for pandas, DuckDB, Spark."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from capflog.exports.tables import EVENTS, OWN, VERSION, Column, plain
+from capflog.exports.event_table import EVENTS, OWN, Column, plain
+from capflog.exports.tables import VERSION
 from capflog.exports.whole import whole
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from capflog.exports.tables import TABLES, VERSION, Table, event_rows, plain
+from capflog.exports.event_table import Table, event_rows, plain
+from capflog.exports.tables import TABLES, VERSION
 from capflog.exports.whole import whole
 
 if TYPE_CHECKING:

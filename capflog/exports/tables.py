@@ -1,120 +1,23 @@
 """The tables that a database takes of an analysis, alike for SQLite, Parquet and ``capflog sql``.
 
 All but ``events`` are made of the contract's document (:mod:`capflog.reports.json`), so that what the store holds gives
-the same as the bundle. Text stands as it was logged, but for a lone surrogate (a byte of a file's name that is no
-UTF-8), which no database takes: it is written as the six characters ``\\udce9``, as in the report.
+the same as the bundle.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from capflog.devices import devices_in
-from capflog.events import VALUES
 from capflog.exports.common import stamp
+from capflog.exports.event_table import EVENTS, Row, Table, columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
-
-    from capflog.eventlines import EventLine
+    from collections.abc import Iterable, Iterator
 
 #: The version of the tables: it rises where a table or a column goes or changes its meaning, not where one is added.
 VERSION = 1
-
-#: A time is text in SQLite, RFC 3339 in UTC with milliseconds, and a timestamp in Parquet; a flag is 0 or 1 there.
-Kind = Literal["text", "integer", "real", "flag", "time"]
-
-Row = tuple[Any, ...]
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column: its name, what kind of values it has (each may be missing), what it says."""
-
-    name: str
-    kind: Kind
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table: what a row of it is, its columns, and how its rows are made of a document (``events``: of lines)."""
-
-    name: str
-    what: str
-    columns: tuple[Column, ...]
-    rows: Callable[[dict[str, Any]], Iterable[Row]]
-
-
-def plain(value: Any) -> Any:
-    """Give a value as a database takes it."""
-    if not isinstance(value, str) or value.isascii():
-        return value
-    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
-
-
-def _columns(*said: tuple[str, Kind, str]) -> tuple[Column, ...]:
-    return tuple(Column(*one) for one in said)
-
-
-#: What :class:`capflog.eventlines.EventLine` has of an event, by its names.
-OWN = _columns(
-    ("time", "time", "when, on the reference clock, which is the CUCM node's"),
-    ("earliest", "time", "the earliest time that it can have happened"),
-    ("latest", "time", "the latest time that it can have happened"),
-    ("source", "text", "which log: capf, ciscora, nginx, iis, httperr"),
-    ("event", "text", "what happened, a dotted name"),
-    ("level", "text", "the level as logged"),
-    ("device", "text", "the device that the line names, else that of its enrollment"),
-    ("session", "text", "CAPF's session number"),
-    ("enrollment", "text", "the enrollment that it was put to: enrollments.id"),
-    ("confidence", "text", "how sure that is: certain, likely"),
-    ("step", "text", "the enrollment's step that it shows"),
-    ("fault", "flag", "it tells of a failure"),
-    ("member", "text", "the file in the bundle"),
-    ("line", "integer", "its line there, counted from 1"),
-    ("text", "text", "the line as logged"),
-)
-#: The named values of its kind.
-NAMED = tuple(Column(name, "integer" if dtype == "Int64" else "text", what) for name, (dtype, what) in VALUES.items())
-
-
-def event_rows(lines: Iterable[EventLine], names: Sequence[str]) -> Iterator[Row]:
-    """Give the rows of ``events`` with the columns of these names, in the order of :data:`EVENTS`; times as text.
-
-    Millions of lines pass here, and of the named values each bears a few.
-    """
-    own = [column for column in OWN if column.name in names]
-    times = [place for place, column in enumerate(own) if column.kind == "time"]
-    words = [place for place, column in enumerate(own) if column.kind == "text"]
-    place_of = {name: place for place, name in enumerate(names)}
-    nothing = [None] * (len(names) - len(own))
-    # One name alone would give no tuple.
-    read = attrgetter(*(column.name for column in own), "line", "line")
-    values = any(name in VALUES for name in names)
-    told: tuple[datetime | None, str | None] = (None, None)
-    for line in lines:
-        row = [*read(line)[:-2], *nothing]
-        for place in times:
-            # The three times of an event, and those of its neighbours, are mostly the same.
-            if row[place] is not told[0]:
-                told = row[place], stamp(row[place])
-            row[place] = told[1]
-        for place in words:
-            word = row[place]
-            if word is not None and not word.isascii():
-                row[place] = plain(word)
-        if values:
-            for name, value in line.values.items():
-                if name in place_of:
-                    row[place_of[name]] = plain(value)
-        yield tuple(row)
 
 
 def _joined(words: Iterable[str]) -> str:
@@ -161,13 +64,7 @@ def _enrollments(document: dict[str, Any]) -> Iterator[Row]:
 def _seconds(started: str | None, ended: str | None) -> float | None:
     if started is None or ended is None:
         return None
-    return round((_time(ended) - _time(started)).total_seconds(), 3)
-
-
-def _time(text: str) -> datetime:
-    from datetime import datetime  # noqa: PLC0415
-
-    return datetime.fromisoformat(text)
+    return round((datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds(), 3)
 
 
 def _devices(document: dict[str, Any]) -> Iterator[Row]:
@@ -238,8 +135,6 @@ def _starts(document: dict[str, Any]) -> Iterator[Row]:
         )
 
 
-EVENTS = Table("events", "every event of the logs, in the order of time", (*OWN, *NAMED), lambda _: ())
-
 TABLES = {
     table.name: table
     for table in (
@@ -247,7 +142,7 @@ TABLES = {
         Table(
             "enrollments",
             "each attempt of a device to have its certificate enrolled",
-            _columns(
+            columns(
                 ("id", "text", "its name in this analysis"),
                 ("device", "text", "missing where no line names one"),
                 ("started", "time", "when it began"),
@@ -265,7 +160,7 @@ TABLES = {
         Table(
             "devices",
             "each device that tried, and what came of its latest attempt",
-            _columns(
+            columns(
                 ("device", "text", "its name"),
                 ("outcome", "text", "of its latest attempt: issued, failed, incomplete"),
                 ("causes", "text", "rules that explain it, most likely first"),
@@ -284,7 +179,7 @@ TABLES = {
         Table(
             "findings",
             "each rule that spoke, most important first",
-            _columns(
+            columns(
                 ("rule", "text", "its id"),
                 ("title", "text", "what is wrong, in a sentence"),
                 ("severity", "text", "error, warning, info"),
@@ -306,13 +201,13 @@ TABLES = {
         Table(
             "affected",
             "each device that a finding affects",
-            _columns(("rule", "text", "findings.rule"), ("device", "text", "its name")),
+            columns(("rule", "text", "findings.rule"), ("device", "text", "its name")),
             _affected,
         ),
         Table(
             "evidence",
             "lines that prove findings, the first ones of each",
-            _columns(
+            columns(
                 ("rule", "text", "findings.rule"),
                 ("time", "time", "when, on the reference clock"),
                 ("source", "text", "which log"),
@@ -325,7 +220,7 @@ TABLES = {
         Table(
             "members",
             "each file of the bundle, read or not",
-            _columns(
+            columns(
                 ("member", "text", "its path in the bundle"),
                 ("source", "text", "which log it is; missing: none that capflog knows"),
                 ("status", "text", "parsed, partial, skipped, unreadable"),
@@ -342,7 +237,7 @@ TABLES = {
         Table(
             "clocks",
             "each clock that stamped lines",
-            _columns(
+            columns(
                 ("source", "text", "which log it stamps"),
                 ("whose", "text", "of which node or server, where there are several"),
                 ("zone", "text", "the zone of its stamps"),
@@ -361,7 +256,7 @@ TABLES = {
         Table(
             "starts",
             "each start of CES (the NGINX that asks the CA) and of CAPF",
-            _columns(
+            columns(
                 ("service", "text", "ces, capf"),
                 ("node", "text", "the node, where the bundle holds starts of several"),
                 ("started", "time", "when"),
@@ -380,7 +275,7 @@ TABLES = {
         Table(
             "bundle",
             "what was analyzed, in one row",
-            _columns(
+            columns(
                 ("name", "text", "its name"),
                 ("capflog", "text", "the version of capflog"),
                 ("verdict", "text", "healthy, degraded, failing, inconclusive"),

@@ -13,7 +13,7 @@ from capflog.reports.layout import Column, Page
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from capflog.exports.tables import Table
+    from capflog.exports.event_table import Table
     from capflog.query import Rows
 
 #: So many rows tell how wide columns are, and are set at a time: a result may have millions.
