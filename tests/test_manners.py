@@ -7,9 +7,11 @@ import pty
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -219,7 +221,7 @@ def test_no_machine_reads_colour(capflog: Call, sample: Find) -> None:
 # ---- pager -------------------------------------------------------------------------------------------------------
 
 
-def paged(*words: str, folder: Path, **env: str) -> tuple[str, int]:
+def paged(*words: str, folder: Path, env: dict[str, str], started: list[int] | None = None) -> tuple[str, int]:
     """Run capflog as a process of a terminal of its own; give what is shown there."""
     ours, its = pty.openpty()
     plain = {name: value for name, value in os.environ.items() if name not in ("PAGER", "LESS", "NO_COLOR")}
@@ -230,7 +232,10 @@ def paged(*words: str, folder: Path, **env: str) -> tuple[str, int]:
         stderr=its,
         cwd=folder,
         env={**plain, "TERM": "xterm", "COLUMNS": "80", "PYTHONPATH": str(ROOT), **env},
+        start_new_session=True,
     )
+    if started is not None:
+        started.append(process.pid)
     os.close(its)
     shown = b""
     try:
@@ -256,10 +261,10 @@ def script(tmp_path: Path) -> Callable[[str, str], str]:
 
 
 def test_the_pager_is_called_on_request_alone(tmp_path: Path) -> None:
-    plain, status = paged("rule", "ca-dns-failure", folder=tmp_path, PAGER="cat -n")
+    plain, status = paged("rule", "ca-dns-failure", folder=tmp_path, env={"PAGER": "cat -n"})
     assert ESC in plain
     assert "     1\t" not in plain
-    shown, paged_status = paged("rule", "ca-dns-failure", "--pager", folder=tmp_path, PAGER="cat -n")
+    shown, paged_status = paged("rule", "ca-dns-failure", "--pager", folder=tmp_path, env={"PAGER": "cat -n"})
     lines = words_alone(plain).splitlines()
     assert shown.splitlines() == [f"{number:6}\t{line}" for number, line in enumerate(lines, 1)]
     assert status == paged_status == 0
@@ -274,7 +279,7 @@ def test_less_gets_colours_that_it_shows(script: Callable[[str, str], str], tmp_
         ({"PAGER": less, "LESS": "-i"}, "LESS is -i", False),
         ({"PAGER": f"{shlex.quote(less)} -R"}, "LESS is -FRX", True),
     ):
-        shown, status = paged("rule", "ca-dns-failure", "--pager", folder=tmp_path, **env)
+        shown, status = paged("rule", "ca-dns-failure", "--pager", folder=tmp_path, env=env)
         assert (shown.splitlines()[0], ESC in shown, status) == (told, colored, 0)
 
 
@@ -283,7 +288,7 @@ def test_a_pager_that_cannot_run_costs_nothing(pager: str, tmp_path: Path) -> No
     (tmp_path / "folder").mkdir()
     (tmp_path / "garbage").write_bytes(b"\x7fELF\0")
     (tmp_path / "garbage").chmod(0o755)
-    shown, status = paged("explain", "curl:60", "--pager", folder=tmp_path, PAGER=pager.format(tmp_path))
+    shown, status = paged("explain", "curl:60", "--pager", folder=tmp_path, env={"PAGER": pager.format(tmp_path)})
     assert status == 0
     assert "Traceback" not in shown
     assert "CURLE_PEER_FAILED_VERIFICATION" in shown
@@ -291,8 +296,26 @@ def test_a_pager_that_cannot_run_costs_nothing(pager: str, tmp_path: Path) -> No
 
 def test_a_pager_that_is_left_early_is_no_error(script: Callable[[str, str], str], tmp_path: Path) -> None:
     pager = script("impatient", "head -c 20; exit 3")
-    shown, status = paged("rules", "--pager", folder=tmp_path, PAGER=pager)
+    shown, status = paged("rules", "--pager", folder=tmp_path, env={"PAGER": pager})
     assert (len(shown.rstrip("\n")), status) == (20, 0)
+
+
+def test_ctrl_c_is_the_pagers(script: Callable[[str, str], str], tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    pager = script(
+        "patient", f"trap 'echo caught; exit' INT; cat > /dev/null; : > {ready}; while :; do sleep 0.05; done"
+    )
+    processes: list[int] = []
+
+    def interrupt() -> None:
+        while not ready.exists():
+            time.sleep(0.02)
+        os.killpg(processes[0], signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
+    assert paged("rules", "--pager", folder=tmp_path, started=processes, env={"PAGER": pager}) == ("caught\n", 0)
+    thread.join()
 
 
 def test_in_a_pipe_there_is_no_pager(capflog: Call, script: Callable[[str, str], str]) -> None:
@@ -301,7 +324,7 @@ def test_in_a_pipe_there_is_no_pager(capflog: Call, script: Callable[[str, str],
 
 
 def test_a_result_that_fails_a_gate_is_paged_too(sample: Find, tmp_path: Path) -> None:
-    shown, status = paged("check", str(sample("ca-dns-failure")), "--pager", folder=tmp_path, PAGER="cat -n")
+    shown, status = paged("check", str(sample("ca-dns-failure")), "--pager", folder=tmp_path, env={"PAGER": "cat -n"})
     assert status == 1
     assert "     1\t" in shown
 

@@ -153,6 +153,7 @@ def flush_pager(context: click.Context) -> None:
     if not pieces:
         return
     import shutil  # noqa: PLC0415
+    import signal  # noqa: PLC0415
 
     # less as others set it up who page: it shows colours, and ends at once where all fits on the screen.
     os.environ.setdefault("LESS", "-FRX")
@@ -160,8 +161,12 @@ def flush_pager(context: click.Context) -> None:
         os.environ["PAGER"] = "more"
     color = True if _said(COLOR) == "always" else None if colored(sys.stdout) else False
     pieces[-1] = pieces[-1].removesuffix("\n")  # click puts one there
+    # Ctrl-C is the pager's: less stops searching for it, and must not lose who feeds it. (The pager gets no handler.)
+    before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         click.echo_via_pager(pieces, color=color)
     except (OSError, ValueError):  # $PAGER is no program, or no words of a shell
         context.meta[PAGER] = False
         put([*pieces, "\n"])
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -14,6 +14,7 @@ import click
 from capflog.commands.analyzing import read_only
 from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
+from capflog.commands.completing import known_files
 from capflog.commands.console import FAILED, put, screen, stop
 from capflog.commands.rule_options import rules_option
 
@@ -33,8 +34,8 @@ _LOOK = 64
         ("capflog diff before.json after.zip --exit-code", "exit status 1 where an error came or a device broke"),
     ),
 )
-@click.argument("before", metavar="BEFORE")
-@click.argument("after", metavar="AFTER")
+@click.argument("before", metavar="BEFORE", shell_complete=known_files)
+@click.argument("after", metavar="AFTER", shell_complete=known_files)
 @click.option(
     "--format",
     "form",
