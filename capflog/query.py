@@ -69,7 +69,10 @@ def reads(query: str) -> dict[str, set[str]]:
 def tables_of(
     document: dict[str, Any], lines: Iterable[EventLine], wanted: Mapping[str, set[str]]
 ) -> sqlite3.Connection:
-    """Fill the tables that are ``wanted`` (see :func:`reads`); they are in memory, large ones in a temporary file."""
+    """Fill the tables that are ``wanted`` (see :func:`reads`); they are in memory, large ones in a temporary file.
+
+    Raises :class:`QueryError` where there is no room for them.
+    """
     # A database without a name is held in memory as far as the cache goes.
     db = sqlite3.connect("", isolation_level=None)
     try:
@@ -79,8 +82,10 @@ def tables_of(
         create(db)
         fill(db, document, lines, wanted)
         db.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         db.close()
+        if isinstance(error, sqlite3.Error):
+            raise QueryError(f"the tables cannot be filled: {error}") from error
         raise
     return db
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -265,6 +266,18 @@ def test_an_error_on_the_way_is_told_too(capflog: Call, sample: Sample) -> None:
     said = capflog("sql", "SELECT json_extract('{', '$.a')", sample(NAME))
     assert (said.status, said.out) == (2, "")
     assert said.err == "capflog: the query cannot be done: malformed JSON\n"
+
+
+def test_no_room_for_the_tables_is_told(capflog: Call, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("capflog.query.fill", full)
+    for bundle in ([sample(NAME)], []):
+        capflog("analyze", sample(NAME))
+        said = capflog("sql", "SELECT device FROM enrollments", *bundle)
+        assert (said.status, said.out) == (2, "")
+        assert said.err == "capflog: the tables cannot be filled: database or disk is full\n"
 
 
 @pytest.mark.parametrize(

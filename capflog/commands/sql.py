@@ -90,7 +90,7 @@ def sql(
     asked = _text_of(query, bundles)
     with _wrong_ends(asked):
         wanted = reads(asked)
-    db = _of_bundles(bundles, clocks, wanted) if bundles else _of_last(clocks, store, wanted)
+        db = _of_bundles(bundles, clocks, wanted) if bundles else _of_last(clocks, store, wanted)
     with closing(db), _wrong_ends(asked):
         _write(run(db, asked), form)
 
