@@ -24,6 +24,7 @@ from capflog.enrollments import Joined, join
 from capflog.facts import Facts, when
 from capflog.gaps import gaps_of
 from capflog.model import Enrollment, Member, Report, ServiceStart
+from capflog.own_output import OWN
 from capflog.parsing import KNOWN_LOGS
 from capflog.progress import SILENT, Progress
 from capflog.reading import Reading, Stored, read_bundle, read_stored
@@ -142,6 +143,10 @@ def analyze_reading(
 
 def _no_log(name: str, members: Sequence[Member]) -> str:
     """Say in one line why a bundle without any log is no use."""
+    own = [m.member for m in members if m.reason == OWN]
+    if own and len(own) == len(members):
+        told = OWN if len(own) == 1 else f"reports of capflog's own, no logs ({', '.join(own[:3])})"
+        return f"{name}: {told}; 'capflog diff' compares those that are JSON"
     if len(members) == 1 and members[0].reason:
         return f"{name}: {members[0].reason}"
     damaged = [m for m in members if m.status in ("unreadable", "partial") and m.reason]

@@ -37,6 +37,7 @@ NOT_LOGS: tuple[tuple[bytes, str], ...] = (
     (b"\x0a\x0d\x0d\x0a", "a packet capture (pcapng)"),
     (b"\x7fELF", "a Linux program or core dump (ELF)"),
     (b"SQLite format 3\0", "an SQLite database"),
+    (b"PAR1", "a Parquet file"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Microsoft Office document (OLE)"),
     (b"{\\rtf", "an RTF document"),
     (b"ElfFile\0", "a Windows event log (evtx)"),

@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from capflog.events import Event, StampForm
+from capflog.own_output import OWN, other_form, own_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -187,13 +188,23 @@ class Recognition:
 
 def recognise(lines: Sequence[str], path: str) -> Recognition:
     """Tell what a member is by the first lines of it; its path breaks ties alone."""
+    if own_output(lines):
+        return Recognition(None, OWN)
     shown = [line for line in lines if line.strip()]
+    form = other_form(lines)
+    if form is not None:
+        # What stands in its values has a log's shape; a log that begins as if it were one has lines of its own.
+        shown = [] if form.table else [line for line in shown if line.lstrip()[0] not in form.begins]
     best: tuple[float, bool, str] | None = None
     chosen: Parser | None = None
     for parser in parsers():
         weight, hits = 0, Counter[str]()
         for line in shown:
-            match = max((s for s in parser.signatures if s.pattern.search(line)), key=lambda s: s.weight, default=None)
+            match = max(
+                (s for s in parser.signatures if (s.pattern.search if form is None else s.pattern.match)(line)),
+                key=lambda s: s.weight,
+                default=None,
+            )
             if match is not None:
                 weight += match.weight
                 hits[match.what] += 1
@@ -205,7 +216,8 @@ def recognise(lines: Sequence[str], path: str) -> Recognition:
         if best is None or rank[:2] > best[:2]:
             best, chosen = rank, parser
     if best is None or chosen is None:
-        return Recognition(None, f"not a log that capflog knows ({KNOWN_LOGS})")
+        what = "" if form is None else f"{form.name}, "
+        return Recognition(None, f"{what}not a log that capflog knows ({KNOWN_LOGS})")
     return Recognition(chosen, best[2])
 
 
