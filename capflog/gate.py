@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from capflog.results import SEVERITIES, Gate, Held, Judged
+from capflog.results import SEVERITIES, Gate, Held, Judged, damage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from capflog.model import Finding, Report
 
 BASELINE = "capflog-baseline-1"
+
+#: What can be required beside logs: that no member is damaged or cannot be read.
+WHOLE = "whole"
 
 
 class BaselineError(ValueError):
@@ -38,10 +41,11 @@ class Excuse:
             return False
         if not self.devices:
             return True
-        return bool(finding.devices) and all(
-            any(fnmatch.fnmatchcase(device.casefold(), pattern.casefold()) for pattern in self.devices)
-            for device in finding.devices
-        )
+        return bool(finding.devices) and all(map(self.covers, finding.devices))
+
+    def covers(self, device: str) -> bool:
+        """Tell whether it is of a device."""
+        return any(fnmatch.fnmatchcase(device.casefold(), pattern.casefold()) for pattern in self.devices)
 
 
 @dataclass(slots=True)
@@ -62,14 +66,15 @@ class Known:
         more = sorted(set(finding.devices) - devices)
         if not more:
             return None
-        return f"known, but not for {', '.join(more[:3])}{f' and {len(more) - 3:,} more' if len(more) > 3 else ''}"
+        return f"known, but not for {_named(more)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the gate asks. ``fail_on``: severities (that and above) and rules; ``select`` and ``ignore``: rules.
 
-    ``require``: the sources that a bundle must have logs of, for what nobody looked at is not well.
+    ``require``: the sources that a bundle must have logs of, for what nobody looked at is not well, and :data:`WHOLE`.
+    ``remarks``: what each gate is to tell.
     """
 
     fail_on: tuple[str, ...] = ("error",)
@@ -80,6 +85,7 @@ class Wanted:
     known: Known | None = None
     today: date = date.max
     require: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def judge(report: Report, wanted: Wanted, untrusted: Sequence[str] = ()) -> Gate:
@@ -93,8 +99,11 @@ def judge(report: Report, wanted: Wanted, untrusted: Sequence[str] = ()) -> Gate
             "capflog inspect shows the others"
         )
     there = {member.source for member in report.members if member.source}
+    gate.remarks = [*damage(report), *wanted.remarks]
     for source in wanted.require:
-        if source not in there:
+        if source == WHOLE:
+            gate.lacking += [f"whole: {line}" for line in damage(report)]
+        elif source not in there:
             gate.lacking.append(f"logs: the bundle has no log of {source}, which --require asks for")
     return gate
 
@@ -141,18 +150,40 @@ def _of(rule: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(rule, pattern) for pattern in patterns)
 
 
+def ended(excuses: Sequence[Excuse], today: date) -> list[str]:
+    """Name the excuses that have ended, a sentence each."""
+    return [
+        f"{_place(excuse)}the ignore of {excuse.rule} ended on {excuse.until.isoformat()}"
+        for excuse in excuses
+        if excuse.until < today
+    ]
+
+
 def idle(excuses: Sequence[Excuse], reports: Sequence[Report], today: date) -> list[str]:
-    """Name the excuses that no longer serve, a sentence each: those that ended, and those that fit nothing."""
+    """Name the excuses that hold and serve for nothing, a sentence each, with what is to be done."""
+    findings = [finding for report in reports for finding in report.findings]
     found = []
     for excuse in excuses:
-        place = f"{excuse.source}: " if excuse.source else ""
-        if excuse.until < today:
-            fits = any(excuse.fits(finding) for report in reports for finding in report.findings)
-            then = "it counts again" if fits else "and nothing matches it: remove it"
-            found.append(f"{place}the ignore of {excuse.rule} ended on {excuse.until.isoformat()}; {then}")
-        elif not any(excuse.fits(finding) for report in reports for finding in report.findings):
-            found.append(f"{place}the ignore of {excuse.rule} matches nothing any more: remove it")
+        if excuse.until < today or any(excuse.fits(finding) for finding in findings):
+            continue
+        of_rule = [finding for finding in findings if fnmatch.fnmatchcase(finding.rule, excuse.rule)]
+        if not of_rule:
+            why = "matches nothing any more: remove it"
+        elif any(not finding.devices for finding in of_rule):
+            why = "names devices, and the finding is of none: it does not hold"
+        else:
+            whom = sorted({device for finding in of_rule for device in finding.devices if not excuse.covers(device)})
+            why = f"does not cover {_named(whom)}: it does not hold"
+        found.append(f"{_place(excuse)}the ignore of {excuse.rule} {why}")
     return found
+
+
+def _place(excuse: Excuse) -> str:
+    return f"{excuse.source}: " if excuse.source else ""
+
+
+def _named(devices: Sequence[str]) -> str:
+    return ", ".join(devices[:3]) + (f" and {len(devices) - 3:,} more" if len(devices) > 3 else "")
 
 
 def gone(known: Known, gates: Sequence[Gate]) -> list[str]:

@@ -33,9 +33,12 @@ class Gate:
     """What the gate makes of one bundle.
 
     ``fail_on``: severities and rules; ``judged``: each finding of the report, in its order; ``coverage``: the share of
-    lines understood, in percent (None: there is no line); ``least``: what was asked of it; ``lacking``: what else fails
-    it, a sentence each; ``untrusted``: why it cannot be trusted (rules left out), a sentence each. ``select``: the
-    rules that it asks, ``*`` in them (none: all); ``baseline``: whether it knows what was found before.
+    lines understood, in percent (None: there is no line); ``least``: what was asked of it.
+
+    ``lacking``: what else fails it, a sentence each that begins with what it is about (``coverage: ``, ``logs: ``,
+    ``whole: ``); ``untrusted``: why it cannot be trusted (``rules: ``, ``input: ``), likewise; ``remarks``: what is to
+    be known of it and fails nothing. ``select``: the rules that it asks, ``*`` in them (none: all); ``baseline``:
+    whether it knows what was found before.
     """
 
     fail_on: tuple[str, ...]
@@ -44,6 +47,7 @@ class Gate:
     least: float | None = None
     lacking: list[str] = field(default_factory=list)
     untrusted: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     select: tuple[str, ...] = ()
     baseline: bool = False
 
@@ -72,6 +76,19 @@ class Gate:
         return " or ".join(self.fail_on)
 
 
+#: How the reason of a member begins that was still being written when it was collected: nothing of it is lost.
+_STILL_WRITTEN = "no trailer:"
+
+
+def damage(report: Report) -> list[str]:
+    """Name the members that could not be read whole, with the reason, a sentence each."""
+    return [
+        f"{member.member}: {member.reason}"
+        for member in report.members
+        if member.status in ("partial", "unreadable") and member.reason and not member.reason.startswith(_STILL_WRITTEN)
+    ]
+
+
 @dataclass(slots=True)
 class Result:
     """One bundle's result. ``gate``: None where nothing is judged (``analyze``).
@@ -88,6 +105,8 @@ class Result:
     """The node's zone: in it text shows times."""
     rules: Sequence[str] | None = None
     """The ids of the rules that were asked; None: those that capflog ships."""
+    inputs: tuple[str, ...] = ()
+    """The paths that were read as one, relative to the working folder where they lie in it; else their names."""
 
     @property
     def judged(self) -> Sequence[Judged]:

@@ -82,9 +82,67 @@ def test_a_bundle_that_cannot_be_read_costs_the_gate_but_not_the_others(
 ) -> None:
     said = capflog("check", tmp_path / "gone.zip", sample("ca-dns-failure"))
     assert said.status == 2
-    assert heads(said.out)[0].startswith("FAIL  ca-dns-failure.zip")
-    assert "gone.zip: no such file" in said.err
-    assert said.err.endswith(f"capflog: a gate needs all that it is asked of; not read: {tmp_path / 'gone.zip'}\n")
+    first, second, last = heads(said.out)
+    assert first == "VOID  gone.zip: no such file or folder"
+    assert second.startswith("FAIL  ca-dns-failure.zip")
+    assert last == "VOID  1 of 2 bundles could not be judged, 1 fail"
+    assert said.err.endswith("capflog: a gate needs all that it is asked of; gone.zip: no such file or folder\n")
+
+
+def test_what_could_not_be_judged_shows_in_every_file(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    files = {"json": "a.json", "junit": "a.xml", "sarif": "a.sarif", "gitlab": "a.gitlab.json", "markdown": "a.md"}
+    for bundles in ([tmp_path / "gone.zip", sample("healthy")], [tmp_path / "gone.zip"]):
+        outputs = [word for name in files.values() for word in ("-o", tmp_path / name)]
+        assert capflog("check", *bundles, *outputs).status == 2
+        for name in files.values():
+            assert "gone.zip" in (tmp_path / name).read_text(encoding="utf-8")
+        assert "gate-input" in (tmp_path / "a.xml").read_text()
+        assert "gate-input" in (tmp_path / "a.gitlab.json").read_text()
+        (run,) = json.loads((tmp_path / "a.sarif").read_text())["runs"]
+        assert run["invocations"][0]["executionSuccessful"] is False
+        report = json.loads((tmp_path / "a.json").read_text())
+        for one in report.get("reports", [report]):
+            validator().validate(one)
+        assert report.get("passed", report.get("gate", {}).get("passed")) is False
+
+
+def test_findings_lie_where_the_bundle_does(
+    capflog: Call, sample: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bundles").mkdir()
+    shutil.copy(sample("ca-dns-failure"), tmp_path / "bundles")
+    shutil.copy(PUBLISHED / "14-dns-resolution" / "nginx00000001.txt", tmp_path / "bundles")
+    shutil.copytree(PUBLISHED / "14-dns-resolution", tmp_path / "bundles" / "cucm")
+    monkeypatch.chdir(tmp_path)
+
+    def places(*bundles: str) -> set[str]:
+        items = json.loads(capflog("check", *bundles, "--format", "gitlab").out)
+        return {item["location"]["path"] for item in items if item["check_name"] == "ca-dns-failure"}
+
+    (place,) = places("bundles/ca-dns-failure.zip")
+    assert place.startswith("bundles/ca-dns-failure.zip/")
+    assert places(str(tmp_path / "bundles" / "ca-dns-failure.zip")) == {place}
+    assert places("bundles/nginx00000001.txt") == {"bundles/nginx00000001.txt"}
+    assert places("bundles/cucm") == {"bundles/cucm/nginx00000001.txt"}
+    log = str(PUBLISHED / "02-phone-lsc-install" / "capf00000001.txt")
+    assert places("bundles/nginx00000001.txt", log) == {"bundles/nginx00000001.txt"}
+    monkeypatch.chdir(tmp_path / "bundles" / "cucm")
+    (place,) = places("../ca-dns-failure.zip")
+    assert place.startswith("ca-dns-failure.zip/")
+
+
+def test_a_bundle_that_is_cut_is_not_passed_without_a_word(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    bundle = tmp_path / "cut.zip"
+    bundle.write_bytes(sample("ca-dns-failure").read_bytes()[:7000])
+    said = capflog("check", bundle, "-q")
+    assert (said.status, said.err) == (0, "")
+    assert "note:    cut.zip: truncated: its directory is missing" in said.out
+    for form, words in (("junit", "<system-err>"), ("github", "::warning "), ("gitlab", "gate-remark")):
+        assert words in capflog("check", bundle, "--format", form).out
+    said = capflog("check", bundle, "--require", "whole", "--format", "json")
+    assert said.status == 1
+    assert "whole: cut.zip: truncated" in "; ".join(json.loads(said.out)["gate"]["lacking"])
+    assert capflog("check", sample("healthy"), "--require", "whole").status == 0
 
 
 def test_severities_and_rules_fail_it(capflog: Call, sample: Find) -> None:
@@ -95,6 +153,7 @@ def test_severities_and_rules_fail_it(capflog: Call, sample: Find) -> None:
     rule = noted.out.split("info:    ")[1].split(":")[0]
     assert capflog("check", bundle, "--fail-on", rule).status == 1
     assert capflog("check", bundle, "--fail-on", "ca-*").status == 0
+    assert capflog("check", bundle, "--fail-on", f"ca-*, {rule}").status == 1
     assert capflog("check", bundle, "--fail-on", "info", "--ignore", rule).status == 0
     assert capflog("check", bundle, "--fail-on", "info", "--select", "ca-*").status == 0
     told = " ".join(capflog("check", bundle, "--fail-on", "info", "--ignore", rule).out.split())
@@ -134,7 +193,7 @@ def test_a_bundle_without_a_log_that_is_wanted_fails(capflog: Call, sample: Find
     assert capflog("check", sample("healthy"), env={"CAPFLOG_REQUIRE": "iis, capf"}).status == 0
     said = capflog("check", log, "--require", "cucm")
     assert said.status == 2
-    assert "'cucm' is not one of capf, ciscora, nginx, iis, httperr" in said.err
+    assert said.err == "capflog: --require cucm: it is none of capf, ciscora, nginx, iis, httperr, whole\n"
 
 
 def test_with_a_baseline_only_what_is_new_fails(capflog: Call, sample: Find, tmp_path: Path) -> None:
@@ -145,7 +204,7 @@ def test_with_a_baseline_only_what_is_new_fails(capflog: Call, sample: Find, tmp
     assert "--write-baseline writes it" in said.err
     said = capflog("check", bundle, "--baseline", file, "--write-baseline")
     assert said.status == 0
-    assert said.err == f"capflog: {file}: written, 1 finding in it\n"
+    assert said.err == f"capflog: {file}: written, 1 rule in it\n"
     said = capflog("check", bundle, "--baseline", file)
     assert (said.status, said.err) == (0, "")
     assert "known:   ca-dns-failure: CES cannot resolve the host name of the CA (since the\n" in said.out
@@ -154,6 +213,11 @@ def test_with_a_baseline_only_what_is_new_fails(capflog: Call, sample: Find, tmp
     assert [line[:4] for line in heads(said.out)] == ["PASS", "FAIL", "FAIL"]
     assert "gone since it was written: ca-dns-failure" in capflog("check", sample("healthy"), "--baseline", file).err
     assert capflog("check", bundle, "--write-baseline").status == 2
+    # From half of what it is to know none is written.
+    before = file.read_text(encoding="utf-8")
+    said = capflog("check", bundle, tmp_path / "gone.zip", "--baseline", file, "--write-baseline")
+    assert (said.status, file.read_text(encoding="utf-8")) == (2, before)
+    assert "not written, for not all that it is to know could be judged" in said.err
     file.write_text("[]", encoding="utf-8")
     said = capflog("check", bundle, "--baseline", file)
     assert (said.status, said.err.count("\n")) == (2, 1)
@@ -187,9 +251,12 @@ def test_ignores_of_the_settings_have_a_reason_and_an_end(
     ignore("ca-dns-failure", "2020-01-01")
     said = capflog("check", bundle)
     assert said.status == 1
-    assert "ended on 2020-01-01; it counts again" in said.err
+    assert "ended on 2020-01-01" in said.err
+    assert "ended on 2020-01-01" in capflog("check", bundle, "-q").out
     ignore("ca-dns-failur", "2999-12-31")
-    assert "did you mean ca-dns-failure" in capflog("check", bundle).err
+    said = capflog("check", bundle)
+    assert said.err.count("\n") == 1
+    assert "did you mean ca-dns-failure" in said.err
 
 
 def test_json_is_the_contract_with_the_gate_beside_it(capflog: Call, sample: Find) -> None:
@@ -225,10 +292,16 @@ def test_files_are_written_whole_and_in_the_format_that_their_name_tells(
 
 
 def test_a_file_that_cannot_be_written_costs_a_line_and_the_status(capflog: Call, sample: Find, tmp_path: Path) -> None:
-    said = capflog("check", sample("healthy"), "-o", tmp_path / "no" / "a.json", "-o", tmp_path / "b.json")
+    # What is known before costs no analysis.
+    missing = tmp_path / "no" / "a.json"
+    said = capflog("check", sample("healthy"), "-o", missing, "-o", tmp_path / "b.json")
+    assert (said.status, said.out) == (2, "")
+    assert said.err == f"capflog: --output {missing}: cannot be written: there is no folder {missing.parent}\n"
+    assert not (tmp_path / "b.json").exists()
+    said = capflog("check", sample("healthy"), "-o", "json=/dev/full", "-o", tmp_path / "b.json")
     assert said.status == 2
     assert said.out.startswith("PASS")
-    assert said.err == f"capflog: {tmp_path / 'no' / 'a.json'}: not written: No such file or directory\n"
+    assert said.err == "capflog: /dev/full: not written: No space left on device\n"
     assert (tmp_path / "b.json").is_file()
     for words in ("x.bin", "jsn=x.json.gz", "=x"):
         said = capflog("check", sample("healthy"), "-o", words)

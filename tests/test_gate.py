@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 
-from capflog.gate import BaselineError, Excuse, Known, Wanted, baseline_of, coverage, gone, idle, judge, read_baseline
+from capflog.gate import (
+    BaselineError,
+    Excuse,
+    Known,
+    Wanted,
+    baseline_of,
+    coverage,
+    ended,
+    gone,
+    idle,
+    judge,
+    read_baseline,
+)
 from capflog.model import Member
 from tests.reports import handmade as h
 
@@ -89,11 +101,34 @@ def test_an_excuse_that_serves_no_more_is_told() -> None:
         Excuse("b", "why", date(2026, 12, 31), source="x.toml"),
         Excuse("d", "why", date(2026, 12, 31)),
     ]
-    assert idle(excuses, reports, TODAY) == [
-        "x.toml: the ignore of c matches nothing any more: remove it",
-        "x.toml: the ignore of b ended on 2026-12-31; it counts again",
-        "the ignore of d ended on 2026-12-31; and nothing matches it: remove it",
+    assert idle(excuses, reports, TODAY) == ["x.toml: the ignore of c matches nothing any more: remove it"]
+    assert ended(excuses, TODAY) == [
+        "x.toml: the ignore of b ended on 2026-12-31",
+        "the ignore of d ended on 2026-12-31",
     ]
+
+
+def test_an_excuse_that_fits_its_rule_but_not_the_devices_is_not_to_be_removed() -> None:
+    reports = [h.empty(findings=found("a", devices=[h.PHONE, OTHER, "CSF1"]))]
+    excuse = Excuse("a", "why", TODAY, ("SEP*",))
+    assert idle([excuse], reports, TODAY) == ["the ignore of a does not cover CSF1: it does not hold"]
+    reports = [h.empty(findings=found("a", devices=[]))]
+    (told,) = idle([excuse], reports, TODAY)
+    assert "names devices, and the finding is of none" in told
+
+
+def test_what_is_damaged_is_told_and_fails_where_all_is_required() -> None:
+    report = h.empty()
+    report.members = [
+        Member("a.log", "nginx", "partial", "truncated: the archive ends inside this member"),
+        Member("b.gz", "capf", "partial", "no trailer: the file was still being written"),
+        Member("c.log", None, "unreadable", "encrypted"),
+    ]
+    told = ["a.log: truncated: the archive ends inside this member", "c.log: encrypted"]
+    gate = judge(report, Wanted(remarks=("an ignore ended",)))
+    assert (gate.passed, gate.remarks) == (True, [*told, "an ignore ended"])
+    gate = judge(report, Wanted(require=("whole",)))
+    assert (gate.passed, gate.lacking) == (False, [f"whole: {line}" for line in told])
 
 
 def test_coverage_is_the_share_of_lines_of_logs() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,15 +10,18 @@ import click
 from capflog.commands.analyzing import analyzed, bundles_argument, store_options, unreadable_ends
 from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
+from capflog.commands.console import note
+from capflog.commands.judging import places
 from capflog.commands.output_options import Outputs, output_options
 from capflog.commands.rule_options import rulebook, rules_option
 from capflog.commands.where import chosen, restricted, where_option
 from capflog.results import Result
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from capflog.conditions import Condition
+    from capflog.model import Report
 
 
 @click.command(
@@ -49,9 +53,20 @@ def analyze(
     with unreadable_ends():
         analysis = analyzed(bundles, clocks.told, store, keep=not no_store)
     report, ids = analysis.report, None
+    collections = _collections(bundles, report)
+    if collections > 1:
+        note(f"{collections} collections are read as one; 'capflog check' judges each by itself")
     if where is not None:
         ids = chosen(analysis, where)
         report = restricted(report, ids, where)
     zone, asked = analysis.alignment.display_zone, tuple(rulebook().rules)
-    result = Result(report, analysis=analysis, enrollments=ids, zone=zone, rules=asked)
+    result = Result(report, analysis=analysis, enrollments=ids, zone=zone, rules=asked, inputs=places(bundles))
     outputs.write([result], clocks.display)
+
+
+def _collections(bundles: Sequence[str], report: Report) -> int:
+    """Count the archives and folders named that hold traces of CAPF: each may be a collection of its own."""
+    from capflog.bundle import labels  # noqa: PLC0415
+
+    traced = [member.member for member in report.members if member.source == "capf"]
+    return sum(any(name.startswith((f"{label}!/", f"{label}/")) for name in traced) for label in set(labels(bundles)))

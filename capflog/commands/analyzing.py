@@ -75,12 +75,15 @@ def shown_progress() -> Iterator[Progress]:
         progress.close()
 
 
-def analyzed(bundles: Sequence[str], told: Told, store: Path | None, *, keep: bool) -> Analysis:
-    """Analyze, tell what is damaged, and keep it; raises BundleError as :func:`read` does."""
+def analyzed(bundles: Sequence[str], told: Told, store: Path | None, *, keep: bool, naming: bool = False) -> Analysis:
+    """Analyze, tell what is damaged, and keep it; raises BundleError as :func:`read` does.
+
+    ``naming``: others are read, too, so that what is told names the bundle.
+    """
     with shown_progress() as progress:
         analysis = read(bundles, told, progress)
         progress.close()
-        remarks(analysis.report, told)
+        remarks(analysis.report, told, naming=naming)
         if keep:
             progress.stage("keeping the analysis")
             notices = keep_in(analysis, store)
@@ -90,19 +93,20 @@ def analyzed(bundles: Sequence[str], told: Told, store: Path | None, *, keep: bo
     return analysis
 
 
-def remarks(report: Report, told: Told) -> None:
+def remarks(report: Report, told: Told, *, naming: bool = False) -> None:
     """Name on standard error what could not be read (the report names it too), and what was told of no member."""
     from capflog.told import unused  # noqa: PLC0415
 
     for option, part in unused(told, (member.member for member in report.members)):
         note(f"{option} {part}=...: no member's path holds {part}")
+    bundle = f"{report.bundle}: " if naming else ""
     for notice in report.notices:
-        note(notice)
+        note(f"{bundle}{notice}")
     for member in report.members:
         if member.status in ("partial", "unreadable") and member.reason:
-            note(f"{member.member}: {member.reason}")
+            note(f"{bundle}{member.member}: {member.reason}")
         elif member.status == "skipped":
-            detail(f"{member.member}: skipped: {member.reason or 'no log'}")
+            detail(f"{bundle}{member.member}: skipped: {member.reason or 'no log'}")
 
 
 def keep_in(analysis: Analysis, store: Path | None) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from capflog.reports.layout import joined, some, source_name
 from capflog.reports.times import Times, of_node, zone_assumed
+from capflog.results import damage
 from capflog.safe_text import visible
 
 if TYPE_CHECKING:
@@ -22,13 +23,20 @@ if TYPE_CHECKING:
     from capflog.outputs import Look
     from capflog.results import Gate, Held, Judged, Result
 
-#: Names that the gate's own failures have beside the rules' ids.
-COVERAGE, RULES, GATE = "gate-coverage", "gate-rules", "gate"
+#: Names that the gate's own failures have beside the rules' ids, and what it is to be told.
+COVERAGE, RULES, GATE, REMARK = "gate-coverage", "gate-rules", "gate", "gate-remark"
+
+#: By what a sentence of the gate is about: the failure's name and title.
+_ABOUT = {
+    "rules": (RULES, "The gate did not ask all its rules"),
+    "input": ("gate-input", "What the gate is asked of could not be read"),
+    "coverage": (COVERAGE, "Too few of the logs' lines are understood"),
+    "logs": ("gate-logs", "A log lacks that the gate requires"),
+    "whole": ("gate-whole", "Not all of the bundle could be read"),
+}
 
 #: So many devices are named where there is room for a sentence.
 NAMED = 6
-
-_COVERAGE_SAID = "coverage: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +52,22 @@ def complaints(gate: Gate | None) -> list[Complaint]:
     """List what fails a gate besides the findings, in the order in which it says so."""
     if gate is None:
         return []
-    found = [Complaint(RULES, "The gate did not ask all its rules", visible(line)) for line in gate.untrusted]
-    for line in gate.lacking:
-        if line.startswith(_COVERAGE_SAID):
-            text = visible(line.removeprefix(_COVERAGE_SAID))
-            found.append(Complaint(COVERAGE, "Too few of the logs' lines are understood", text))
-        else:
-            found.append(Complaint(GATE, "The gate lacks what it asks for", visible(line)))
-    return found
+    return [_complaint(line) for line in (*gate.untrusted, *gate.lacking)]
+
+
+def _complaint(line: str) -> Complaint:
+    about, _, text = line.partition(": ")
+    rule, title = _ABOUT.get(about, (GATE, "The gate lacks what it asks for"))
+    return Complaint(rule, title, visible(text if about in _ABOUT else line))
+
+
+def remarks(result: Result) -> list[str]:
+    """List what is to be known of a result and fails nothing: what could not be read whole, ignores that ended."""
+    return [visible(line) for line in (damage(result.report) if result.gate is None else result.gate.remarks)]
 
 
 def fingerprints(results: Sequence[Result]) -> Iterator[tuple[Result, list[str]]]:
-    """Give each result with a fingerprint for each of its findings, and behind these for each of its complaints.
+    """Give each result with a fingerprint for each of its findings, behind these for each complaint, then each remark.
 
     A fingerprint is the same in every run in which a bundle of that name has that finding, and no two of a document are
     the same. Devices and lines are not part of it: one more phone makes no other finding.
@@ -63,6 +75,7 @@ def fingerprints(results: Sequence[Result]) -> Iterator[tuple[Result, list[str]]
     often: Counter[tuple[str, str]] = Counter()
     for result in results:
         rules = [one.finding.rule for one in result.judged] + [one.rule for one in complaints(result.gate)]
+        rules += [REMARK] * len(remarks(result))
         made = []
         for rule in rules:
             key = result.report.bundle, rule
@@ -72,18 +85,30 @@ def fingerprints(results: Sequence[Result]) -> Iterator[tuple[Result, list[str]]
         yield result, made
 
 
-def parts(bundle: str, member: str = "") -> list[str]:
+def parts(result: Result, member: str = "") -> list[str]:
     """Give the relative path of a bundle's member, part by part: none is empty and none leads upwards.
 
-    A single log is a bundle whose one member has its name; it is one file.
+    It begins where the bundle lies, as far as that is known: a pipeline shows findings beside its files. A single log
+    is a bundle whose one member has its name; it is one file.
     """
-    path = bundle if member in ("", bundle) else f"{bundle}/{member}"
-    return [part for part in path.split("/") if part not in ("", ".", "..")] or ["bundle"]
+    return [part for part in _path(result, member).split("/") if part not in ("", ".", "..")] or ["bundle"]
 
 
-def path(bundle: str, member: str = "") -> str:
+def _path(result: Result, member: str) -> str:
+    bundle, inputs = result.report.bundle, result.inputs
+    if len(inputs) > 1 and member:
+        for path in inputs:
+            folder, _, name = path.rpartition("/")
+            if member == name or member.startswith((f"{name}!/", f"{name}/")):
+                return f"{folder}/{member}"
+        return member
+    place = inputs[0] if len(inputs) == 1 else bundle
+    return place if member in ("", bundle, place.rpartition("/")[2]) else f"{place}/{member}"
+
+
+def path(result: Result, member: str = "") -> str:
     """Give the relative path of a bundle's member as it is shown."""
-    return visible("/".join(parts(bundle, member)))
+    return visible("/".join(parts(result, member)))
 
 
 def lines_of(prose: str) -> list[str]:

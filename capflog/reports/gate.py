@@ -26,7 +26,13 @@ def render(results: Sequence[Result], *, width: int, color: bool, unicode: bool)
         failed = sum(not gate.passed for gate in gates)
         word, style = _PASS if not failed else _FAIL
         head = page.say(f"{word}  ", style)
-        told = f"{failed:,} of {len(gates):,} bundles fail" if failed else f"all {len(gates):,} bundles pass"
+        void = sum(bool(gate.untrusted) for gate in gates)
+        told = f"{failed - void:,} of {len(gates):,} bundles fail" if failed else f"all {len(gates):,} bundles pass"
+        if void:
+            word, style = _VOID
+            head = page.say(f"{word}  ", style)
+            more = f", {failed - void:,} fail" if failed > void else ""
+            told = f"{void:,} of {len(gates):,} bundles could not be judged{more}"
         page.add(page.say(told), first=head, hang=head.cell_len)
     return page.text()
 
@@ -34,12 +40,18 @@ def render(results: Sequence[Result], *, width: int, color: bool, unicode: bool)
 def _one(page: Page, result: Result, gate: Gate) -> None:
     word, style = _VOID if gate.untrusted else _PASS if gate.passed else _FAIL
     failing = gate.failing
+    if gate.untrusted and not any(member.source for member in result.report.members):
+        # Nothing of it was read.
+        page.add(page.log(_bare(gate.untrusted[0])), first=page.say(f"{word}  ", style), hang=6)
+        return
     over = f" at or above {gate.fail_on[0]}" if gate.by_severity else f" of {gate.level}"
     told = f"{some(len(failing), 'finding')}{over}; the bundle is {result.report.verdict}"
     head = page.say(f"{word}  ", style)
     page.add(page.join(page.log(result.report.bundle), page.say(f": {told}")), first=head, hang=head.cell_len)
     for line in (*gate.untrusted, *gate.lacking):
         page.add(page.log(line), indent=2)
+    for line in gate.remarks:
+        page.add(page.log(line), first=page.say("note: "), indent=2, hang=9)
     for judged in failing:
         _failing(page, judged)
     for judged in gate.judged:
@@ -54,6 +66,10 @@ def _one(page: Page, result: Result, gate: Gate) -> None:
     unasked = sum(one.held == "not selected" for one in gate.judged)
     if unasked:
         page.add(page.say(f"{some(unasked, 'finding')} of rules that this gate does not ask"), indent=2)
+
+
+def _bare(line: str) -> str:
+    return line.partition(": ")[2] or line
 
 
 def _below(gate: Gate) -> str:

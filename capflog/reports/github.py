@@ -41,6 +41,7 @@ def results(results: Sequence[Result], look: Look) -> Iterator[str]:
     """Write results as annotations, the most important first, and a notice that sums up."""
     told = [
         *(_complaint(result, complaint) for result in results for complaint in ci.complaints(result.gate)),
+        *(_remark(result, line) for result in results for line in ci.remarks(result)),
         *(_failing(result, one.finding, look) for result in results for one in _held(result, "fails")),
         *(_below(result, one.finding, look) for result in results for one in _held(result, "below")),
     ]
@@ -58,8 +59,13 @@ def _held(result: Result, held: str) -> list[Judged]:
 
 def _complaint(result: Result, complaint: ci.Complaint) -> tuple[str, str]:
     bundle = result.report.bundle
-    facts = {"file": ci.path(bundle), "title": complaint.title}
+    facts = {"file": ci.path(result), "title": complaint.title}
     return "error", _command("error", facts, f"{visible(bundle)}: {complaint.text}")
+
+
+def _remark(result: Result, line: str) -> tuple[str, str]:
+    facts = {"file": ci.path(result), "title": "Not all is well with the gate or its bundle"}
+    return "warning", _command("warning", facts, f"{visible(result.report.bundle)}: {line}")
 
 
 def _failing(result: Result, finding: Finding, look: Look) -> tuple[str, str]:
@@ -72,10 +78,10 @@ def _below(result: Result, finding: Finding, look: Look) -> tuple[str, str]:
 
 def _finding(kind: str, result: Result, finding: Finding, look: Look) -> tuple[str, str]:
     bundle = result.report.bundle
-    facts = {"file": ci.path(bundle)}
+    facts = {"file": ci.path(result)}
     if finding.evidence:
         first = finding.evidence[0]
-        facts = {"file": ci.path(bundle, first.member), "line": str(max(first.line, 1))}
+        facts = {"file": ci.path(result, first.member), "line": str(max(first.line, 1))}
     facts["title"] = ci.title(finding)
     hit = ci.whom(finding)
     lines = [

@@ -36,15 +36,17 @@ def results(results: Sequence[Result], _look: Look) -> Iterator[str]:
 
 def _items(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
     for result, prints in ci.fingerprints(results):
-        bundle = result.report.bundle
         complaints = ci.complaints(result.gate)
-        for complaint, mark in zip(complaints, prints[len(result.judged) :], strict=True):
-            yield _item(f"{complaint.title}: {complaint.text}", complaint.rule, mark, _OF_THE_GATE, ci.path(bundle), 1)
+        for complaint, mark in zip(complaints, prints[len(result.judged) :], strict=False):
+            yield _item(f"{complaint.title}: {complaint.text}", complaint.rule, mark, _OF_THE_GATE, ci.path(result), 1)
+        bundle, whole = visible(result.report.bundle), ci.path(result)
+        for remark, mark in zip(ci.remarks(result), prints[len(result.judged) + len(complaints) :], strict=True):
+            yield _item(f"{bundle}: {remark}", ci.REMARK, mark, _SEVERITIES["info"], whole, 1)
         for judged, mark in zip(result.judged, prints, strict=False):
             if judged.held not in ("fails", "below"):
                 continue
             finding = judged.finding
-            place, line = _place(bundle, finding)
+            place, line = _place(result, finding)
             severity = _SEVERITIES[finding.severity]
             yield _item(_description(finding), visible(finding.rule), mark, severity, place, line)
 
@@ -59,11 +61,11 @@ def _item(description: str, check: str, mark: str, severity: str, place: str, li
     }
 
 
-def _place(bundle: str, finding: Finding) -> tuple[str, int]:
+def _place(result: Result, finding: Finding) -> tuple[str, int]:
     if not finding.evidence:
-        return ci.path(bundle), 1
+        return ci.path(result), 1
     first = finding.evidence[0]
-    return ci.path(bundle, first.member), max(first.line, 1)
+    return ci.path(result, first.member), max(first.line, 1)
 
 
 def _description(finding: Finding) -> str:

@@ -118,6 +118,7 @@ def _gate(gate: Gate) -> dict[str, Any]:
         "min_coverage": gate.least,
         "lacking": list(gate.lacking),
         "untrusted": list(gate.untrusted),
+        "remarks": list(gate.remarks),
         "findings": [{"rule": one.finding.rule, "held": one.held, "why": one.why} for one in gate.judged],
     }
 

@@ -66,6 +66,8 @@ def _suite(root: ET.Element, result: Result, look: Look) -> dict[str, int]:
     if gate is not None:
         _gate(suite, group, gate)
     ET.SubElement(suite, "system-out").text = _shown([ci.verdict(result), *_lacks(result)])
+    if remarks := ci.remarks(result):
+        ET.SubElement(suite, "system-err").text = _shown(remarks)
     counts = {
         "tests": len(suite.findall("testcase")),
         "failures": len(suite.findall("testcase/failure")),

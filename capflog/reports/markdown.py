@@ -91,6 +91,7 @@ class _Ticket:
         sheet.listed(
             [sheet.prose(line) for line in (*gate.untrusted, *gate.lacking)]
             + [self._why_it_fails(judged) for judged in gate.failing]
+            + [sheet.prose(f"note: {line}") for line in gate.remarks]
         )
 
     def _why_it_fails(self, judged: Judged) -> str:

@@ -17,6 +17,7 @@ import capflog
 from capflog.reports import ci
 from capflog.reports.layout import some
 from capflog.reports.sarif_rules import LEVELS, message, rules_of, text_message
+from capflog.results import damage
 from capflog.safe_text import visible
 
 if TYPE_CHECKING:
@@ -77,10 +78,12 @@ def _invocation(results: Sequence[Result]) -> dict[str, Any]:
         notes += [_note("error", f"{report.bundle}: {line}") for line in _untrusted(result.gate)]
         notes += [_note("warning", f"{report.bundle}: {line}") for line in report.notices]
         notes += [
-            _note("warning", f"{member.member}: {member.reason}", report.bundle, member.member)
+            _note("warning", f"{member.member}: {member.reason}", result, member.member)
             for member in report.members
             if member.status in ("partial", "unreadable") and member.reason
         ]
+        ended = [line for line in (result.gate.remarks if result.gate else ()) if line not in damage(report)]
+        notes += [_note("warning", line) for line in ended]
         notes += [_note("note", f"{report.bundle}: {gap.message}") for gap in report.gaps]
         if report.not_checked:
             told = f"{some(len(report.not_checked), 'rule')} not asked, for the logs are not there that would tell"
@@ -93,23 +96,23 @@ def _untrusted(gate: Gate | None) -> Sequence[str]:
     return gate.untrusted if gate is not None else ()
 
 
-def _note(level: str, text: str, bundle: str = "", member: str = "") -> dict[str, Any]:
-    where = [{"physicalLocation": {"artifactLocation": {"uri": _uri(bundle, member)}}}] if member else []
+def _note(level: str, text: str, result: Result | None = None, member: str = "") -> dict[str, Any]:
+    where = [{"physicalLocation": {"artifactLocation": {"uri": _uri(result, member)}}}] if result is not None else []
     return {"level": level, "message": text_message(text), **({"locations": where} if where else {})}
 
 
 def _results(result: Result, prints: Sequence[str], look: Look) -> Iterator[dict[str, Any]]:
     """Give a bundle's results, without the places of their rules."""
     bundle, gate = result.report.bundle, result.gate
-    for complaint, mark in zip(ci.complaints(gate), prints[len(result.judged) :], strict=True):
+    for complaint, mark in zip(ci.complaints(gate), prints[len(result.judged) :], strict=False):
         told = message([f"{complaint.title}.", f"{visible(bundle)}: {complaint.text}"])
-        yield _item(complaint.rule, "error", told, [_location(bundle)], mark)
+        yield _item(complaint.rule, "error", told, [_location(result)], mark)
     for judged, mark in zip(result.judged, prints, strict=False):
         if judged.held == "not selected":
             continue
         finding = judged.finding
         rule = visible(finding.rule)
-        where = [_location(bundle, line) for line in finding.evidence] or [_location(bundle)]
+        where = [_location(result, line) for line in finding.evidence] or [_location(result)]
         item = _item(rule, LEVELS[finding.severity], message(_told(finding, result, look)), where[:1], mark)
         if where[1:]:
             item["relatedLocations"] = [
@@ -179,20 +182,20 @@ def _told(finding: Finding, result: Result, look: Look) -> list[str]:
     ]
 
 
-def _location(bundle: str, line: Evidence | None = None) -> dict[str, Any]:
+def _location(result: Result, line: Evidence | None = None) -> dict[str, Any]:
     """Say where a line stands; None: in the bundle as a whole, by the first line, for GitHub asks for one."""
     if line is None:
         region: dict[str, Any] = {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
-        return {"physicalLocation": {"artifactLocation": {"uri": _uri(bundle)}, "region": region}}
+        return {"physicalLocation": {"artifactLocation": {"uri": _uri(result)}, "region": region}}
     number = max(line.line, 1)
     region = {"startLine": number, "startColumn": 1, "endLine": number, "endColumn": len(line.text) + 1}
     region["snippet"] = {"text": visible(line.text)}
-    return {"physicalLocation": {"artifactLocation": {"uri": _uri(bundle, line.member)}, "region": region}}
+    return {"physicalLocation": {"artifactLocation": {"uri": _uri(result, line.member)}, "region": region}}
 
 
-def _uri(bundle: str, member: str = "") -> str:
+def _uri(result: Result, member: str = "") -> str:
     """Give the address of a member, relative to where the bundle lies; a byte that is no UTF-8 stays that byte."""
-    return "/".join(quote(_bytes(part), safe="!$&'()*+,;=@") for part in ci.parts(bundle, member))
+    return "/".join(quote(_bytes(part), safe="!$&'()*+,;=@") for part in ci.parts(result, member))
 
 
 def _bytes(text: str) -> bytes:

@@ -74,7 +74,7 @@ def mixed() -> Result:
     )
     return judged(
         report,
-        "some rules could not be asked",
+        "rules: some could not be asked",
         select=("*-one", "ca-*"),
         ignore=("quiet-*",),
         least=95,

@@ -85,7 +85,7 @@ def test_every_line_is_an_annotation_and_the_last_one_sums_up(case: str) -> None
 
 
 def test_a_finding_says_what_where_for_whom_and_what_to_do() -> None:
-    first, second, third, last = read([ci.judged(h.failing())])
+    first, second, cut, *_, third, last = read([ci.judged(h.failing())])
     assert first.name == second.name == "error"
     assert first.values == {
         "file": f"case-700123.zip/{h.CISCORA}",
@@ -99,6 +99,7 @@ def test_a_finding_says_what_where_for_whom_and_what_to_do() -> None:
     ]
     for told in (f"{h.CISCORA}:13: {h.UNTRUSTED}", "Do:", RESTART):
         assert told in lines
+    assert (cut.name, cut.values["title"]) == ("warning", "Not all is well with the gate or its bundle")
     assert (third.name, third.values["file"]) == ("warning", "case-700123.zip")
     assert last.text == "case-700123.zip: FAIL: 2 findings at or above error; the bundle is failing; 1 below error"
 

@@ -172,6 +172,7 @@ def test_no_text_is_markup_or_more_than_a_line(case: str) -> None:
     assert "[[ATTACHMENT|" not in "".join(root.itertext())
     assert {element.tag for element in root.iter()} <= {
         "testsuites", "testsuite", "properties", "property", "testcase", "failure", "skipped", "system-out",
+            "system-err",
     }  # fmt: skip
     for element in root.iter():
         assert all(value.isprintable() for value in element.attrib.values())

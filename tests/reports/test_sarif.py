@@ -172,7 +172,7 @@ def test_what_the_gate_makes_of_a_finding_is_said() -> None:
     (invocation,) = run_of("mixed")["invocations"]
     assert invocation["executionSuccessful"] is False
     notes = [(note["level"], note["message"]["text"]) for note in invocation["toolExecutionNotifications"]]
-    assert ("error", "mixed.zip: some rules could not be asked") in notes
+    assert ("error", "mixed.zip: rules: some could not be asked") in notes
     assert any(level == "note" and "2 rules not asked" in text for level, text in notes)
 
 
