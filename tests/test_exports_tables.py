@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +25,11 @@ from capflog.eventlines import EventLine, event_lines
 from capflog.events import VALUES
 from capflog.exports import parquet, sqlite
 from capflog.exports.common import stamp
-from capflog.exports.event_table import EVENTS, OWN, event_rows
+from capflog.exports.event_table import EVENTS, NAMED, OWN, event_rows, locals_of, zone_of
 from capflog.exports.tables import TABLES, VERSION
 from capflog.reports.json import document, pieces
 from capflog.store import Store
+from capflog.zones import Zone
 from tests.conftest import ROOT
 from tests.hostile import DETAIL, HOSTILE, hostile_members
 from tests.scenes import analyzed, raw
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from capflog.analysis import Analysis
+    from tests.conftest import Said
+
+    Call = Callable[..., Said]
 
 SITES = ("ca-dns-failure", "ces-overloaded", "template-misconfigured", "hostile", "empty")
 Write = Any
@@ -92,7 +98,7 @@ def asked(db: sqlite3.Connection, query: str, *values: Any) -> list[Any]:
 
 def test_every_event_is_in_the_database(database: tuple[str, sqlite3.Connection]) -> None:
     name, db = database
-    names = [column.name for column in EVENTS.columns]
+    names = [column.name for column in (*OWN, *NAMED)]
     found = asked(db, f"SELECT {', '.join(names)} FROM events ORDER BY rowid")
     times = {"time", "earliest", "latest"}
     assert found == [
@@ -199,8 +205,8 @@ def test_the_store_gives_the_same_tables(tmp_path: Path) -> None:
 
 def test_every_event_is_in_the_file(file: tuple[str, Path]) -> None:
     name, path = file
-    found = pq.read_table(path).to_pylist()
-    columns = [column.name for column in EVENTS.columns]
+    columns = [column.name for column in (*OWN, *NAMED)]
+    found = pq.read_table(path, columns=columns).to_pylist()
     assert [list(row.values()) for row in found] == [[said(line, one) for one in columns] for line in lines_of(name)]
 
 
@@ -354,9 +360,62 @@ def test_only_the_columns_that_are_asked_for() -> None:
     assert [column.name for column in OWN] == [name for name in EventLine.__slots__ if name != "values"]
 
 
+def test_the_node_s_own_time_stands_beside(tmp_path: Path) -> None:
+    name = "ca-dns-failure"
+    sqlite.write(tmp_path / "a.db", document_of(name), lines_of(name))
+    parquet.write(tmp_path / "a.parquet", document_of(name), lines_of(name))
+    shown = [e.time and f"{e.time - timedelta(hours=5):%Y-%m-%d %H:%M:%S.%f}"[:-3] for e in lines_of(name)]
+    assert len({*shown}) > 300
+    with closing(sqlite3.connect(tmp_path / "a.db")) as db:
+        assert asked(db, "SELECT local FROM events ORDER BY rowid") == shown
+    assert pq.read_table(tmp_path / "a.parquet").column("local").to_pylist() == shown
+    assert list(event_rows(lines_of(name), ["local"], Zone.fixed(-5 * 3600))) == [(one,) for one in shown]
+    # Nobody says what the time was where nobody knows the zone, or where nodes have different ones.
+    clocks = [{"quality": "reference", "zone": None, "utc_offset_seconds": hours * 3600} for hours in (1, 2)]
+    for told in ([], clocks, [{"quality": "good", "zone": "UTC", "utc_offset_seconds": 0}]):
+        assert zone_of({"clocks": told}) is None
+    assert zone_of({"clocks": [{**clocks[0], "zone": "CET or MET"}]}) == Zone.fixed(3600)
+    summer = zone_of({"clocks": [{**clocks[0], "zone": "America/New_York"}]})
+    assert locals_of(summer)(datetime(2019, 7, 1, tzinfo=UTC)) == "2019-06-30 20:00:00.000"
+
+
 def test_the_page_names_all_tables_and_columns() -> None:
     page = (ROOT / "docs" / "exports.md").read_text(encoding="utf-8")
     for table in TABLES.values():
         (row,) = (line for line in page.splitlines() if line.startswith(f"| `{table.name}` | {table.what} |"))
         assert row.split("`")[3::2] == [column.name for column in table.columns]
     assert f"metadata `capflog`) is {VERSION}." in page
+
+
+QUERY = re.compile(r'capflog sql "([^"]+)" bundle.zip')
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return (ROOT / "docs" / "exports.md").read_text(encoding="utf-8")
+
+
+def test_the_page_s_queries_find_something(capflog: Call, page: str) -> None:
+    queries = [*QUERY.findall(page), *re.findall(r"```sql\n(.+?)```", page, re.DOTALL)]
+    assert len(queries) >= 6
+    assert "before.sql" not in page or len(queries) > len(QUERY.findall(page))
+    for query in queries:
+        said = capflog("sql", query, ROOT / "samples" / "ces-overloaded.zip", "--format", "json")
+        rows = json.loads(said.out)
+        assert (said.status, bool(rows)) == (0, True), query
+        assert any(value is not None for row in rows for value in row.values()), query
+
+
+def test_the_page_s_words_for_pandas_and_duckdb_find_something(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    parquet.write(tmp_path / "events.parquet", document_of("ces-overloaded"), lines_of("ces-overloaded"))
+    (code,) = re.findall(r"```python\n(.+?)```", page, re.DOTALL)
+    *before, last = code.strip().splitlines()
+    names: dict[str, Any] = {}
+    exec("\n".join(before), names)
+    assert eval(last, names).sum() > 0
+    (query,) = re.findall(r'duckdb -c "([^"]+)"', page)
+    with duckdb.connect() as db:
+        assert db.execute(query).fetchall()

@@ -39,8 +39,8 @@ _FORMATS = {
         ('capflog sql "SELECT device, count(*) FROM events GROUP BY 1"', "of what was analyzed last"),
         ('capflog sql "SELECT causes, count(*) FROM enrollments GROUP BY 1" bundle.zip', ""),
         (
-            'capflog sql "SELECT device, taken FROM events WHERE taken > 5000" bundle.zip',
-            "slow answers of the CA, in ms",
+            'capflog sql "SELECT local, url, taken FROM events ORDER BY taken DESC LIMIT 10" bundle.zip',
+            "the slowest answers of the CA, in ms",
         ),
         ('capflog sql "SELECT * FROM events WHERE fault" bundle.zip --format csv > faults.csv', ""),
         ('echo "SELECT count(*) FROM events" | capflog sql - bundle.zip', ""),
@@ -72,7 +72,7 @@ def sql(
 
     Without BUNDLE it is asked of what was analyzed last. The store has the lines that timelines show, but not what was
     read out of them (code, status, taken). Times are text in UTC, such as 2019-01-16T19:05:04.628Z, which SQLite's
-    functions of time take.
+    functions of time take; events.local is the time in the node's zone, as reports show it.
     """
     from capflog.exports.tables import TABLES  # noqa: PLC0415
     from capflog.reports import rows as rows_report  # noqa: PLC0415

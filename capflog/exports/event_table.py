@@ -15,10 +15,11 @@ from capflog.events import VALUES
 from capflog.exports.common import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from capflog.eventlines import EventLine
+    from capflog.zones import Zone
 
 #: A time is text in SQLite, RFC 3339 in UTC with milliseconds, and a timestamp in Parquet; a flag is 0 or 1 there.
 Kind = Literal["text", "integer", "real", "flag", "time"]
@@ -76,12 +77,48 @@ OWN = columns(
     ("line", "integer", "its line there, counted from 1"),
     ("text", "text", "the line as logged"),
 )
+#: What follows of an event's time where the node's zone is known.
+LOCAL = Column("local", "text", "the time in the node's zone, 2019-01-16 14:05:04.628; missing where that is not known")
 #: The named values of its kind.
 NAMED = tuple(Column(name, "integer" if dtype == "Int64" else "text", what) for name, (dtype, what) in VALUES.items())
 
 
-def event_rows(lines: Iterable[EventLine], names: Sequence[str]) -> Iterator[Row]:
+def zone_of(document: Mapping[str, Any]) -> Zone | None:
+    """Give the CUCM node's zone as a document tells it; None: it does not, or tells of nodes in different ones."""
+    from capflog.zones import Zone, read_zone  # noqa: PLC0415
+
+    told = {
+        (clock.get("zone"), clock.get("utc_offset_seconds"))
+        for clock in document["clocks"]
+        if clock.get("quality") == "reference"
+    }
+    if len(told) != 1:
+        return None
+    ((name, offset),) = told
+    if name:
+        try:
+            return read_zone(name)
+        except ValueError:  # two names of one zone, or one that this version does not know
+            pass
+    return None if offset is None else Zone.fixed(offset)
+
+
+def locals_of(zone: Zone | None) -> Callable[[datetime | None], str | None]:
+    """Make what writes a time as the clocks of a zone show it, with milliseconds."""
+    own = None if zone is None else zone.tzinfo()
+
+    def local(time: datetime | None) -> str | None:
+        if time is None or own is None:
+            return None
+        return time.astimezone(own).replace(tzinfo=None).isoformat(" ", timespec="milliseconds")
+
+    return local
+
+
+def event_rows(lines: Iterable[EventLine], names: Sequence[str], zone: Zone | None = None) -> Iterator[Row]:
     """Give the rows of ``events`` with the columns of these names, in the order of :data:`EVENTS`; times as text.
+
+    ``zone``: the node's, for the column ``local``.
 
     Millions of lines pass here, and of the named values each bears a few.
     """
@@ -94,6 +131,8 @@ def event_rows(lines: Iterable[EventLine], names: Sequence[str]) -> Iterator[Row
     read = attrgetter(*(column.name for column in own), "line", "line")
     values = any(name in VALUES for name in names)
     told: tuple[datetime | None, str | None] = (None, None)
+    local, here = locals_of(zone), place_of.get(LOCAL.name) if zone is not None else None
+    shown: tuple[datetime | None, str | None] = (None, None)
     for line in lines:
         row = [*read(line)[:-2], *nothing]
         for place in times:
@@ -101,6 +140,10 @@ def event_rows(lines: Iterable[EventLine], names: Sequence[str]) -> Iterator[Row
             if row[place] is not told[0]:
                 told = row[place], stamp(row[place])
             row[place] = told[1]
+        if here is not None:
+            if line.time is not shown[0]:
+                shown = line.time, local(line.time)
+            row[here] = shown[1]
         for place in words:
             word = row[place]
             if word is not None and not word.isascii():
@@ -112,4 +155,4 @@ def event_rows(lines: Iterable[EventLine], names: Sequence[str]) -> Iterator[Row
         yield tuple(row)
 
 
-EVENTS = Table("events", "every event of the logs, in the order of time", (*OWN, *NAMED), lambda _: ())
+EVENTS = Table("events", "every event of the logs, in the order of time", (*OWN, LOCAL, *NAMED), lambda _: ())

@@ -7,12 +7,13 @@ from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from capflog.exports.event_table import EVENTS, OWN, Column, plain
+from capflog.exports.event_table import EVENTS, LOCAL, OWN, Column, locals_of, plain, zone_of
 from capflog.exports.tables import VERSION
 from capflog.exports.whole import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
     from pathlib import Path
 
     import pyarrow as pa
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 1 << 16
 
 #: Nearly every line is another one: there is nothing to look up in a dictionary.
-_ALL_DIFFER = frozenset({"text", "line", "time", "earliest", "latest", "utc"})
+_ALL_DIFFER = frozenset({"text", "line", "time", "earliest", "latest", "utc", "local"})
 
 
 def write(path: Path, document: dict[str, Any], lines: Iterable[EventLine]) -> None:
@@ -42,9 +43,9 @@ def write(path: Path, document: dict[str, Any], lines: Iterable[EventLine]) -> N
     words = [column.name for column in EVENTS.columns if column.kind != "flag" and column.name not in _ALL_DIFFER]
     try:
         with whole(path) as name, pq.ParquetWriter(name, schema, use_dictionary=words, compression="zstd") as out:
-            rest = iter(lines)
+            rest, local = iter(lines), locals_of(zone_of(document))
             while block := list(islice(rest, ROWS_AT_ONCE)):
-                out.write_batch(_batch(pa, schema, block))
+                out.write_batch(_batch(pa, schema, block, local))
     except pa.ArrowException as error:
         raise OSError(str(error)) from error
 
@@ -61,9 +62,12 @@ def _type(arrow: Any, column: Column) -> pa.DataType:
     return found
 
 
-def _batch(arrow: Any, schema: pa.Schema, block: list[EventLine]) -> pa.RecordBatch:
+def _batch(
+    arrow: Any, schema: pa.Schema, block: list[EventLine], local: Callable[[datetime | None], str | None]
+) -> pa.RecordBatch:
     """Make a group of rows of lines."""
     columns: dict[str, list[Any]] = {column.name: list(map(attrgetter(column.name), block)) for column in OWN}
+    columns[LOCAL.name] = [local(line.time) for line in block]
     for place, line in enumerate(block):
         for name, value in line.values.items():
             found = columns.get(name)

@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from capflog.exports.event_table import Table, event_rows, plain
+from capflog.exports.event_table import Table, event_rows, plain, zone_of
 from capflog.exports.tables import TABLES, VERSION
 from capflog.exports.whole import whole
 
@@ -73,7 +73,7 @@ def fill(
         names = [c.name for c in table.columns if wanted is None or c.name in wanted[table.name]]
         # A row is there even where none of its columns is asked for: it may be counted.
         names = names or ["line"]
-        _insert(db, table, names, event_rows(lines, names))
+        _insert(db, table, names, event_rows(lines, names, zone_of(document)))
 
 
 def _insert(db: sqlite3.Connection, table: Table, names: list[str], rows: Iterable[Any]) -> None:
