@@ -48,6 +48,7 @@ __all__ = [
     "Limits",
     "Member",
     "Refused",
+    "labels",
     "name_of",
     "open_bundle",
     "text_size",
@@ -481,6 +482,16 @@ def name_of(paths: Sequence[str]) -> str:
     return ", ".join(labels) if len(labels) <= 3 else f"{', '.join(labels[:2])} and {len(labels) - 2} more"
 
 
+def labels(paths: Sequence[str]) -> list[str]:
+    """Give the names that stand before those of the members, of each path its own: ``archive!/``, ``folder/``."""
+    last = [_label(path) for path in paths]
+    often = Counter(last)
+    return [
+        name if often[name] == 1 or not path else _tidy(Path(path).as_posix())
+        for path, name in zip(paths, last, strict=True)
+    ]
+
+
 def open_bundle(paths: Sequence[str], stdin: BinaryIO | None, limits: Limits | None = None) -> Iterator[Item]:
     """Yield the members of a bundle one at a time, in the order of the paths, and what cannot be read between them.
 
@@ -491,15 +502,12 @@ def open_bundle(paths: Sequence[str], stdin: BinaryIO | None, limits: Limits | N
     if not paths:
         raise BundleError("nothing to read: no archive, folder or log was named")
     walk = _Walk(limits or Limits())
-    labels = [_label(path) for path in paths]
-    often = Counter(labels)
     alone = len(paths) == 1
     failed: list[tuple[str, str, _RefusalError]] = []
     opened = False
     number = 0
     try:
-        for path, last in zip(paths, labels, strict=True):
-            label = last if often[last] == 1 or not path else _tidy(Path(path).as_posix())
+        for path, label in zip(paths, labels(paths), strict=True):
             try:
                 for item in walk.given(path, label, alone, stdin):
                     if not opened:

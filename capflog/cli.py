@@ -53,7 +53,8 @@ SECTIONS = {
     lazy=COMMANDS,
     sections=SECTIONS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit status: 0 done; 1 'check' found something; 2 nothing could be read, or a wrong call.",
+    epilog="Exit status: 0 done; 1 'check' or 'diff --exit-code' found something, 'rules test' or 'rules lint' a wrong "
+    "rule; 2 something could not be read or written, or a wrong call.",
 )
 @click.version_option(__version__, prog_name="capflog", message="%(prog)s %(version)s")
 @click.option(

@@ -121,7 +121,8 @@ def test_the_format_must_be_told(capflog: Callable[..., Said], tmp_path: Path) -
     for words in ((), ("-o", tmp_path / "events.txt")):
         said = capflog("export", *words)
         assert (said.status, said.out) == (2, "")
-        assert ", ".join(EXPORTS) in said.err
+        assert f" which of {', '.join(EXPORTS)} is wanted\n" in said.err
+        assert said.err.startswith("capflog: --format is missing: ")
         assert said.err.count("\n") == 1
     said = capflog("export", "--format", "sqlite")
     assert said.status == 2
@@ -147,9 +148,24 @@ def test_a_file_is_whole_or_not_there(
 ) -> None:
     missing = tmp_path / "none" / "events.ndjson"
     said = capflog("export", sample("healthy"), "--format", "ecs", "-o", missing)
-    assert said.status == 2
-    assert f"{missing}: not written: No such file or directory" in said.err
+    assert (said.status, said.out) == (2, "")
+    assert said.err == f"capflog: --output {missing}: cannot be written: there is no folder {missing.parent}\n"
     assert not missing.exists()
+    said = capflog("export", sample("healthy"), "--format", "ecs", "-o", "/dev/full")
+    assert (said.status, said.err) == (2, "capflog: /dev/full: not written: No space left on device\n")
+
+
+def test_a_file_by_the_name_of_a_dash_is_standard_output(
+    capflog: Callable[..., Said], sample: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = capflog("export", sample(NAME), "--format", "ecs", "--device", PHONE)
+    assert plain.out.startswith('{"@timestamp"')
+    assert capflog("export", sample(NAME), "--format", "ecs", "--device", PHONE, "-o", "-").out == plain.out
+    said = capflog("export", sample(NAME), "--format", "sqlite", "-o", "-")
+    assert (said.status, said.out) == (2, "")
+    assert said.err == "capflog: --format sqlite: name the file, too: -o events.sqlite\n"
+    assert not (tmp_path / "-").exists()
 
 
 def test_a_name_that_timesketch_does_not_take_is_told(

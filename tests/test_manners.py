@@ -45,6 +45,11 @@ ESC = "\x1b"
         (["rule", "a", "b", "c"], "more arguments than it takes: b c", "capflog rule"),
         (["analyze", "--formt", "json"], "no such option: --formt; did you mean --format?", "capflog analyze"),
         (["analyze", "-x"], "no such option: -x", "capflog analyze"),
+        (["check", "x.zip", "--no-config"],
+         "--no-config stands before the command: 'capflog --no-config check ...'", "capflog"),
+        (["rules", "test", "--config=f"],
+         "--config stands before the command: 'capflog --config FILE rules test ...'", "capflog"),
+        (["config", "--version"], "--version stands by itself: 'capflog --version'", "capflog"),
         (["--quite"], "no such option: --quite", "capflog"),
         (["check", "x.zip", "--tz"], "--tz: a value is missing", "capflog check"),
         (["check", "x.zip", "--quiet=yes"], "--quiet takes no value", "capflog check"),
@@ -52,9 +57,9 @@ ESC = "\x1b"
          "--color: alway is none of auto, always, never; did you mean always?", "capflog check"),
         (["devices", "--outcome", "broken"], "--outcome: broken is none of issued, failed, incomplete",
          "capflog devices"),
-        (["check", "x.zip", "--min-coverage", "200"], "--min-coverage: 200.0 is not in the range 0<=x<=100",
+        (["check", "x.zip", "--min-coverage", "200"], "--min-coverage: 200 is no share in percent, from 0 to 100",
          "capflog check"),
-        (["check", "x.zip", "--min-coverage", "much"], "--min-coverage: 'much' is not a valid float range",
+        (["check", "x.zip", "--min-coverage", "much"], "--min-coverage: much is no share in percent, from 0 to 100",
          "capflog check"),
         (["analyze", "x.zip", "--rules", "nowhere"], "--rules: directory 'nowhere' does not exist", "capflog analyze"),
         (["--config", "nowhere.toml", "config"], "--config: file 'nowhere.toml' does not exist", "capflog"),
@@ -108,7 +113,7 @@ def test_a_wrong_value_is_told_with_where_it_is_from(capflog: Call, tmp_path: Pa
     file.write_text("min-coverage = 101\n", encoding="utf-8")
     said = capflog("--config", file, "check", "x.zip")
     assert said.status == 2
-    assert said.err.splitlines()[0].endswith(f"is not in the range 0<=x<=100 (from {file})")
+    assert said.err.splitlines()[0].endswith(f"101 is no share in percent, from 0 to 100 (from {file})")
     said = capflog("check", "x.zip", env={"CAPFLOG_COLOR": "pink"})
     assert said.err.splitlines()[0] == "capflog: --color: pink is none of auto, always, never (from CAPFLOG_COLOR)"
     said = capflog("check", "x.zip", "--color", "pink", env={"CAPFLOG_COLOR": "never"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,6 +154,9 @@ def test_a_format_is_that_of_the_commands_that_have_it(capflog: Call, sample: Fi
         ("color = 'maybe'", "'color' is one of auto, always, never"),
         ("format = 'jsn'", "'format' is one of text, json"),
         ("fail-on = [", "(at "),
+        ("fail-on=warning", 'Invalid value (at line 1, column 9); texts stand in quotes: "..."'),
+        ("[tool.capflog]", "belongs into pyproject.toml; in capflog.toml the keys stand by themselves"),
+        ("[tool.ruff]", "belongs into pyproject.toml; in capflog.toml the keys stand by themselves"),
         ("store = 'x.db'", "'store' is taken from your own settings alone"),
         ("ignore = ['a']", "ignore 1: in a file it is a table [[ignore]]"),
         ("[[ignore]]\nrule = 'a'", "ignore 1 (a): 'reason' is wanted"),
@@ -168,9 +172,13 @@ def test_what_is_wrong_with_a_file_is_one_line_with_its_name(capflog: Call, case
     path.write_text(text + "\n", encoding="utf-8")
     for command in ("config", "rules"):
         said = capflog(command)
-        assert (said.status, said.out, said.err.count("\n")) == (2, "", 1)
+        assert (said.status, said.err.count("\n")) == (2, 1)
         assert said.err.startswith(f"capflog: {path}: ")
         assert words in said.err
+        # The command that is for looking at settings shows all that can be.
+        assert bool(said.out) is (command == "config")
+        assert all(key.name in said.out for key in KEYS if command == "config")
+    assert capflog("help", "check").err == ""
     # Help is to be had in any case.
     assert capflog("check", "--help").status == 0
     assert capflog("--no-config", "rules").status == 0
@@ -246,3 +254,118 @@ def test_the_guide_names_every_key() -> None:
     assert [key.name for key in KEYS if f"`{key.name}`" not in guide] == []
     example = guide.split("```toml\n")[1].split("```")[0]
     assert set(tomllib.loads(example)) <= set(BY_NAME)
+
+
+# ---- nothing is passed over in silence -----------------------------------------------------------------------------
+
+
+WRONG = {
+    "fail-on": ("errr", '["errr"]', "--fail-on errr: no such rule; did you mean error?"),
+    "select": ("clok-*", '["clok-*"]', "--select clok-*: no such rule"),
+    "min-coverage": ("abc", "101", " is no share in percent, from 0 to 100"),
+    "tz": ("Mars/X", '"Mars/X"', "--tz Mars/X: 'Mars/X' is not a time zone"),
+    "iis-tz": ("Mars/X", '"Mars/X"', "--iis-tz Mars/X: "),
+    "display-tz": ("Mars/X", '"Mars/X"', "--display-tz Mars/X: "),
+    "date": ("03/05/2019", '"03/05/2019"', "--date 03/05/2019: "),
+    "rules": ("gone", '["gone"]', "does not exist"),
+    "format": ("jsn", '"jsn"', "json"),
+    "color": ("pink", '"pink"', "auto, always, never"),
+    "quiet": ("maybe", '"maybe"', "true"),
+    "require": ("capf,isi", '["isi"]', "capf, ciscora"),
+}
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_config_finds_a_value_that_a_command_would_refuse(capflog: Call, case: Path, key: str) -> None:
+    text, toml, words = WRONG[key]
+    path = case / "capflog.toml"
+    path.write_text(f"{key} = {toml}\n", encoding="utf-8")
+    for env, source in (({}, str(path)), ({variable(key): text}, variable(key))):
+        said = capflog("config", env=env)
+        assert (said.status, said.err.count("\n")) == (2, 1 if not env or key not in ONE_OF else 2)
+        assert words in said.err
+        assert source in said.err
+        assert f"{key} " in next(line for line in said.out.splitlines() if "wrong: " in line)
+        told = capflog("config", "--format", "json", env=env)
+        marked = [row for row in json.loads(told.out)["settings"] if row.get("wrong")]
+        assert [(row["key"], row["source"]) for row in marked] == [(key, source)]
+        assert told.err == said.err
+
+
+#: What a file may say of these is looked at when it is read, whatever the environment says.
+ONE_OF = ("format", "color", "quiet", "require")
+
+
+def test_config_tells_all_that_is_wrong_at_once_as_the_command_does(capflog: Call, sample: Find, case: Path) -> None:
+    env = {variable(key): text for key, (text, _, _) in WRONG.items()}
+    said = capflog("config", env=env)
+    assert (said.status, said.err.count("\n")) == (2, len(WRONG))
+    assert said.out.count("wrong: ") == len(WRONG)
+    for key in ("fail-on", "min-coverage", "tz", "rules", "color"):
+        one = {variable(key): WRONG[key][0]}
+        assert capflog("check", sample("healthy"), env=one).err.splitlines()[0] in said.err.splitlines()
+
+
+def test_config_is_content_with_what_commands_take(capflog: Call, case: Path) -> None:
+    (case / "mine").mkdir()
+    guide = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    rule = next(text for text in re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL) if "\ncases:" in text)
+    name = next(line for line in rule.splitlines() if line.startswith("id:")).partition(":")[2].strip()
+    (case / "mine" / f"{name}.yaml").write_text(rule, encoding="utf-8")
+    (case / "capflog.toml").write_text(
+        f'rules = ["mine"]\nselect = ["{name}", "ca-*"]\ntz = ["pub=Europe/Berlin", "-05:00"]\ndate = 2019-03-05\n'
+        'color = "never"\nno-align = true\nbaseline = "later.json"\n',
+        encoding="utf-8",
+    )
+    env = {"CAPFLOG_MIN_COVERAGE": "95%", "CAPFLOG_REQUIRE": "capf, iis", "CAPFLOG_FORMAT": "sarif"}
+    said = capflog("config", env=env)
+    assert (said.status, said.err) == (0, "")
+    assert "wrong" not in said.out
+    # A day of TOML is one of JSON, too.
+    assert settings(capflog, CAPFLOG_FORMAT="json")["date"]["value"] == "2019-03-05"
+    (case / "capflog.toml").write_text("min-coverage = nan\n", encoding="utf-8")
+    said = capflog("config", env={"CAPFLOG_FORMAT": "json"})
+    assert (said.status, '"value": "nan"' in said.out) == (2, True)
+
+
+def test_an_ignore_of_no_rule_is_told_with_its_file(capflog: Call, case: Path) -> None:
+    path = case / "capflog.toml"
+    path.write_text('[[ignore]]\nrule = "clok-offset"\nreason = "a"\nuntil = 2099-01-31\n', encoding="utf-8")
+    said = capflog("config")
+    assert said.err.startswith("capflog: ignore clok-offset: no such rule; did you mean clock-offset")
+    assert f"(from {path})" in said.err
+    assert "1, see below" in said.out
+
+
+def test_see_below_stands_where_there_is_something_below(capflog: Call) -> None:
+    assert "see below" not in capflog("config").out
+    assert "does not fail for" in capflog("config", env={"COLUMNS": "200"}).out
+
+
+@pytest.mark.parametrize(
+    ("name", "offer"),
+    [("CAPFLOG_FIAL_ON", "did you mean CAPFLOG_FAIL_ON?"), ("CAPFLOG_XYZZY", "'capflog config' lists the keys")],
+)
+def test_a_variable_that_is_none_is_told(capflog: Call, sample: Find, name: str, offer: str) -> None:
+    env = {name: "info", "CAPFLOG_VENV": "x", "CAPFLOG_DEBUG": ""}
+    calls: list[tuple[str | Path, ...]] = [
+        ("check", sample("healthy")),
+        ("config",),
+        ("explain", "22"),
+        ("rules", "lint"),
+    ]
+    for words in calls:
+        said = capflog(*words, env=env)
+        assert said.status == 0
+        (line,) = said.err.splitlines()
+        assert line.startswith(f"capflog: {name} is set, but there is no such variable; {offer}")
+    silent = (("--help",), ("help",), ("help", "check"), ("check", "--help"), ("completion", "bash"), ("--version",))
+    for quiet in (*silent, ("explain", "22", "-q")):
+        assert capflog(*quiet, env=env).err == ""
+    assert capflog(env={**env, "_CAPFLOG_COMPLETE": "bash_complete", "COMP_WORDS": "capflog ch"}).err == ""
+
+
+def test_a_format_of_another_command_in_the_environment_is_passed_over(capflog: Call, sample: Find) -> None:
+    assert capflog("devices", sample("healthy"), env={"CAPFLOG_FORMAT": "sarif"}).out.startswith("10 devices")
+    said = capflog("devices", sample("healthy"), env={"CAPFLOG_FORMAT": "jsn"})
+    assert said.err.splitlines()[0].endswith("did you mean json? (from CAPFLOG_FORMAT)")

@@ -21,10 +21,11 @@ from capflog.commands.console import (
     VERBOSE,
     detail,
     flush_pager,
+    note,
     verbose,
 )
 from capflog.commands.helping import Context, Named, aligned, in_lines, remark, sections, summary
-from capflog.commands.settings import BY_NAME, at_call, key_of, shown_environment, variable
+from capflog.commands.settings import BY_NAME, at_call, be_lenient, key_of, shown_environment, strangers, variable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,11 @@ Example = tuple[str, str]
 
 #: The variable by which a shell's script asks what may stand at the cursor.
 COMPLETE = "_CAPFLOG_COMPLETE"
+
+#: Commands that tell nothing of what is set wrong.
+_SILENT = frozenset({"help", "completion"})
+#: Where a call remembers that it has told of variables without a meaning.
+_STRANGERS = "capflog.strangers"
 
 
 def manners() -> list[click.Option]:
@@ -97,7 +103,7 @@ class _Extended(click.Command):
         self.params += manners()
         for option in self.params:
             key = key_of(option)
-            if key in BY_NAME:
+            if key in BY_NAME and key != "format":  # (which commands have differently, see Settings.defaults)
                 option.envvar = variable(key)
 
     def make_context(
@@ -105,6 +111,8 @@ class _Extended(click.Command):
     ) -> click.Context:
         """Read the call; a wrong value out of a file is told with the file's name."""
         if parent is not None and not extra.get("resilient_parsing") and not {"-h", "--help"} & set(args):
+            if info_name in _SILENT:
+                be_lenient(parent)  # help is to be had in any case
             extra.setdefault("default_map", at_call(parent).defaults(self))
         return super().make_context(info_name, args, parent, **extra)
 
@@ -118,6 +126,10 @@ class _Extended(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Do it; what is to be paged is shown in the end."""
+        if ctx.info_name not in _SILENT and not ctx.meta.get(_STRANGERS):
+            ctx.meta[_STRANGERS] = True  # once, where a command is of another
+            for line in strangers():
+                note(line)
         if verbose():
             for path in at_call(ctx).files:
                 detail(f"settings of {path}")

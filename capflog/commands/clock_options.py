@@ -82,6 +82,21 @@ def clock_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
+def ask_clock(key: str, value: Any) -> None:
+    """Read what is set of one of these options, ``key`` its name without dashes; end with one line where it cannot be.
+
+    ``value``: as click gives it, of an option that may be given several times a tuple.
+    """
+    if key == "tz":
+        _by_part("--tz", value, _zone)
+    elif key == "date":
+        from capflog.told import read_date  # noqa: PLC0415
+
+        _by_part("--date", value, read_date)
+    elif key in ("iis-tz", "display-tz"):
+        _read(f"--{key}", value, value, _zone)
+
+
 def _clocks(
     tz: Sequence[str], iis_tz: str | None, date: Sequence[str], display_tz: str | None, *, align: bool
 ) -> Clocks:

@@ -3,20 +3,52 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from capflog.commands.asking_settings import wrong_keys
 from capflog.commands.base import Command
-from capflog.commands.console import put, screen
-from capflog.commands.settings import KEYS, at_call, shown_environment, user_file, variable
+from capflog.commands.console import UNUSABLE, put, say, screen
+from capflog.commands.settings import KEYS, at_call, be_lenient, key_of, shown_environment, user_file, variable
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from capflog.commands.settings import Settings
 
 
+class _Lenient(Command):
+    """The command that shows settings: one that cannot be does not end it, and has no say in how it is shown."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        for option in self.params:
+            option.envvar = None
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the call, with what is set of its own options as far as that can be."""
+        if parent is not None and not extra.get("resilient_parsing") and not {"-h", "--help"} & set(args):
+            be_lenient(parent)
+            settings = at_call(parent)
+            wrong = wrong_keys(parent, settings, tell=False)
+            said = {key: one.value for key, one in settings.values.items()} | shown_environment()
+            own = {option.name: (key_of(option), option.type) for option in self.params if option.name is not None}
+            extra["default_map"] = {
+                name: said[key]
+                for name, (key, kind) in own.items()
+                if key in said
+                and key not in wrong
+                and not (isinstance(kind, click.Choice) and said[key] not in kind.choices)
+            }
+        return super().make_context(info_name, args, parent, **extra)
+
+
 @click.command(
-    cls=Command,
+    cls=_Lenient,
     short_help="The settings, and where each is from.",
     examples=(
         ("capflog config", ""),
@@ -38,7 +70,8 @@ def config(form: str) -> None:
     What a call says goes before the environment, that before the files: the nearest capflog.toml, or pyproject.toml
     with a table [tool.capflog], upwards from the working folder; then capflog.toml in your own configuration folder.
     A key is an option's name without dashes, its variable CAPFLOG_ and that in capitals. Paths are relative to the
-    file that names them; several words of a variable stand between commas, several folders as in PATH.
+    file that names them; several words of a variable stand between commas, several folders as in PATH. Where a value
+    cannot be, or a file cannot be read, a line says why, and the exit status is 2.
 
     \b
       fail-on = ["warning"]
@@ -50,15 +83,20 @@ def config(form: str) -> None:
       until = 2027-01-31
       devices = ["SEP*"]              # of these alone; may be left out
     """
-    settings = at_call(click.get_current_context())
-    rows = _rows(settings)
-    if form == "json":
-        put(json.dumps(_document(settings, rows), indent=2) + "\n")
-        return
-    put(_text(settings, rows))
+    context = click.get_current_context()
+    settings = at_call(context)
+    for fault in settings.faults:
+        say(fault)
+    wrong = wrong_keys(context, settings, tell=True)
+    rows = _rows(settings, wrong)
+    put(
+        json.dumps(_document(settings, rows), indent=2, default=str) + "\n" if form == "json" else _text(settings, rows)
+    )
+    if wrong or settings.faults:
+        raise click.exceptions.Exit(UNUSABLE)
 
 
-def _rows(settings: Settings) -> list[dict[str, Any]]:
+def _rows(settings: Settings, wrong: AbstractSet[str]) -> list[dict[str, Any]]:
     environment = shown_environment()
     rows = []
     for key in KEYS:
@@ -69,10 +107,17 @@ def _rows(settings: Settings) -> list[dict[str, Any]]:
             value = settings.values[key.name]
             shown = value.value if key.kind in ("path", "paths") else value.shown
             row |= {"value": list(shown) if isinstance(shown, tuple) else shown, "source": str(value.source)}
+        elif key.name in settings.wrong:
+            value = settings.wrong[key.name]
+            row |= {"value": "tables" if key.name == "ignore" else value.shown, "source": str(value.source)}
         elif key.name == "ignore" and settings.ignores:
             row |= {"value": f"{len(settings.ignores)}, see below", "source": settings.ignores[0].source}
         else:
             row |= {"value": None, "source": "default", "default": key.default}
+        if key.name in wrong:
+            row["wrong"] = True
+            if isinstance(row["value"], float) and not math.isfinite(row["value"]):
+                row["value"] = str(row["value"])  # JSON has no such number
         rows.append(row)
     return rows
 
@@ -114,10 +159,12 @@ def _text(settings: Settings, rows: list[dict[str, Any]]) -> str:
             value = ", ".join(map(str, value))
         elif isinstance(value, bool):
             value = str(value).lower()
+        bad = "wrong" in row
+        value = f"wrong: {value}" if bad else value
         cells.append(
             [
                 page.say(row["key"], "bold" if given else ""),
-                page.log(str(value), "" if given else "dim"),
+                page.log(str(value), "red" if bad else "" if given else "dim"),
                 page.log(row["source"] if given else "default", "" if given else "dim"),
                 page.say(row["what"], "dim"),
             ]

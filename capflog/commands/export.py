@@ -15,7 +15,7 @@ from capflog.commands.completing import known_devices
 from capflog.commands.console import note, put_bytes, stop
 from capflog.commands.helping import Named
 from capflog.commands.last import of_last
-from capflog.commands.output_options import write_whole
+from capflog.commands.output_options import unwritable, write_whole
 from capflog.commands.rule_options import rules_option
 from capflog.commands.where import chosen, needs_bundle, restricted, where_option
 from capflog.exports import EXPORTS, Export, export_of
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     "-o",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write this file, whole or not at all, instead of standard output.",
+    help="Write this file, whole or not at all, instead of standard output (which is -, too).",
 )
 @click.option(
     "--device",
@@ -82,7 +82,10 @@ def export(
     With --device or --where only events of these phones, of these enrollments. Without BUNDLE it is done of what was
     analyzed last; the store has the lines that timelines show, but not what was read out of them (URL, status, user).
     """
+    output = None if output == Path("-") else output
     wanted = _format(form, output)
+    if output is not None and (why := unwritable(output)):
+        stop(f"--output {output}: cannot be written: {why}")
     if bundles:
         document, lines = _of_bundles(bundles, clocks, device, where)
         _write(wanted, output, document, lines)
@@ -109,8 +112,9 @@ def _format(form: str | None, output: Path | None) -> Export:
     """Tell which format is wanted: the one that is named, else that of the file by its name."""
     wanted = EXPORTS.get(form or "") or (None if output is None else export_of(output.name))
     if wanted is None:
-        names = ", ".join(EXPORTS)
-        stop(f"--format: {'which one' if output is None else f'the name {output.name} tells none'}? {names}")
+        which = f"which of {', '.join(EXPORTS)} is wanted"
+        untold = "say" if output is None else f"the name {output.name} does not tell"
+        stop(f"--format is missing: {untold} {which}")
     if wanted.file and output is None:
         stop(f"--format {wanted.name}: name the file, too: -o events{wanted.suffixes[0]}")
     if output is not None and wanted.named and not output.name.lower().endswith(wanted.named):

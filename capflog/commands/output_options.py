@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from contextlib import suppress
@@ -46,7 +47,7 @@ class Outputs:
 
     def write(self, results: Sequence[Result], display: Zone | None) -> None:
         """Write the files, then standard output; a file that cannot be written costs a line and exit status 2."""
-        broken = [why for form, path in self.files if (why := _write(form, path, results, display))]
+        broken = self.write_files(results, display)
         look = Look(**screen(), display=display)
         if self.form.terminal:
             put(self.form.pieces(results, look))
@@ -56,6 +57,10 @@ class Outputs:
             for why in broken[:-1]:
                 say(why)
             stop(broken[-1])
+
+    def write_files(self, results: Sequence[Result], display: Zone | None) -> list[str]:
+        """Write the files alone; give why those that cannot be written are not."""
+        return [why for form, path in self.files if (why := _write(form, path, results, display))]
 
 
 def _encoded(pieces: Iterable[str]) -> Iterable[bytes]:
@@ -97,7 +102,7 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def called(form: str, output: tuple[str, ...], **more: Any) -> Any:
-        return command(**more, outputs=Outputs(FORMATS[form], tuple(_file(text) for text in output)))
+        return command(**more, outputs=Outputs(FORMATS[form], _files(output)))
 
     for option in (
         click.option(
@@ -124,8 +129,44 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
+def _files(output: Sequence[str]) -> tuple[tuple[Format, Path], ...]:
+    """Read what --output says; what cannot be written ends the call before anything is read."""
+    files: list[tuple[Format, Path]] = []
+    taken: dict[Path, str] = {}
+    for text in output:
+        form, path = _file(text)
+        why = unwritable(path)
+        if why:
+            stop(f"--output {text}: cannot be written: {why}")
+        place = Path(os.path.realpath(path))
+        if place in taken and (place.is_file() or not place.exists()):
+            stop(f"--output {text}: --output {taken[place]} writes there, too: one file takes one format")
+        taken[place] = text
+        files.append((form, path))
+    return tuple(files)
+
+
+def unwritable(path: Path) -> str:
+    """Say why no file can be written there, as far as that can be told before ("": it may be)."""
+    place, refused = Path(os.path.realpath(path)), os.strerror(errno.EACCES)
+    try:
+        if place.is_dir():
+            return "it is a folder"
+        if place.exists() and not place.is_file():
+            return "" if os.access(place, os.W_OK) else refused  # a device, a pipe
+        if not place.parent.exists():
+            return f"there is no folder {path.parent}"
+        if not place.parent.is_dir():
+            return f"{path.parent} is no folder"
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if os.access(place.parent, os.W_OK | os.X_OK) else f"{path.parent}: {refused}"
+
+
 def _file(text: str) -> tuple[Format, Path]:
     name, equals, path = text.partition("=")
+    if text == "-" or (equals and name in FORMATS and path == "-"):
+        stop(f"--output {text}: standard output gets what --format says")
     if equals and name in FORMATS and path:
         return FORMATS[name], Path(path)
     form = format_of(text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,15 +15,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from capflog.events import SOURCES
-from capflog.gate import Excuse
+from capflog.gate import WHOLE
 from capflog.outputs import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from capflog.gate import Excuse
 
 Kind = Literal["word", "words", "flag", "number", "path", "paths"]
 
 _META = "capflog.settings"
+
+_PREFIX = "CAPFLOG_"
+
+#: Variables that are of no key: of the program's own options, of a fault, of the tests.
+OTHER_VARIABLES = ("CAPFLOG_CONFIG", "CAPFLOG_NO_CONFIG", "CAPFLOG_DEBUG", "CAPFLOG_VENV")
 
 #: The names that a file of settings may have; in the second it is the table ``[tool.capflog]``.
 NAMES = ("capflog.toml", "pyproject.toml")
@@ -51,9 +57,9 @@ KEYS = (
     Key("display-tz", "word", "the zone in which text shows times", "the node's"),
     Key("fail-on", "words", "what fails 'check': error, warning, info, or a rule", "error"),
     Key("select", "words", "the rules that 'check' asks", "all"),
-    Key("ignore", "words", "the rules that 'check' does not ask; in a file: tables, see below", "none"),
+    Key("ignore", "words", "the rules that 'check' does not fail for; in a file: tables [[ignore]]", "none"),
     Key("min-coverage", "number", "the least share of lines understood, in percent", "none"),
-    Key("require", "words", "the logs that a bundle must have for 'check'", "none", choices=SOURCES),
+    Key("require", "words", "the logs that a bundle must have for 'check'", "none", choices=(*SOURCES, WHOLE)),
     Key("baseline", "path", "the file of what is known", "none"),
     Key("format", "word", "what standard output gets, of a command that has it", "text", choices=tuple(FORMATS)),
     Key("color", "word", "auto, always or never", "auto", choices=("auto", "always", "never")),
@@ -81,12 +87,17 @@ class Value:
 
 @dataclass(slots=True)
 class Settings:
-    """What the files say. ``files``: those that were read, what they say counting in this order."""
+    """What the files say. ``files``: those that were read, what they say counting in this order.
+
+    ``faults``: what is wrong with them, and ``wrong``: the values that cannot be; both where they are read to be shown.
+    """
 
     values: dict[str, Value] = field(default_factory=dict)
     ignores: list[Excuse] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     looked: list[Path] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    wrong: dict[str, Value] = field(default_factory=dict)
 
     def defaults(self, command: click.Command) -> dict[str, Any]:
         """Give what the files say of a command's options, by their parameters' names."""
@@ -113,7 +124,7 @@ def key_of(option: click.Parameter) -> str:
 
 def variable(key: str) -> str:
     """Name the environment variable of a key."""
-    return "CAPFLOG_" + key.upper().replace("-", "_")
+    return _PREFIX + key.upper().replace("-", "_")
 
 
 class Words(click.types.StringParamType):
@@ -138,17 +149,24 @@ class _AtCall:
 
     def __init__(self, named: Path | None, *, without: bool) -> None:
         self._named, self._without = named, without
+        self.lenient = False
 
     @cached_property
     def settings(self) -> Settings:
         if self._without:
             return Settings()
-        return load(Path.cwd(), named=self._named)
+        return load(Path.cwd(), named=self._named, lenient=self.lenient)
 
 
 def keep(context: click.Context, named: Path | None, *, without: bool) -> None:
     """Remember which files a call wants: one that it names, none, or those that are found."""
     context.find_root().meta[_META] = _AtCall(named, without=without)
+
+
+def be_lenient(context: click.Context) -> None:
+    """Have a call's files read to be shown: what is wrong with them is kept beside what they say."""
+    meta = context.find_root().meta
+    meta.setdefault(_META, _AtCall(None, without=False)).lenient = True
 
 
 def at_call(context: click.Context) -> Settings:
@@ -169,128 +187,29 @@ def user_file() -> Path:
     return user_config_path("capflog", appauthor=False) / "capflog.toml"
 
 
-def load(folder: Path, *, named: Path | None = None) -> Settings:
+def load(folder: Path, *, named: Path | None = None, lenient: bool = False) -> Settings:
     """Read the settings that hold in a folder: of the file ``named``, or of the nearest and of the user's own.
 
-    Raises :class:`SettingsError`.
+    Raises :class:`SettingsError`; ``lenient``: it is kept in ``faults``, and what else the files say is read.
     """
+    from capflog.commands.settings_files import read  # noqa: PLC0415  (which knows of the keys)
+
     found = Settings()
     if named is not None:
         found.looked = [named]
-        _read(found, named, own=True)
+        read(found, named, own=True, lenient=lenient)
         return found
     own = user_file()
     for place in (folder, *folder.parents):
         paths = [place / name for name in NAMES]
         found.looked += paths
         # The first that has something to say; the user's own is read as that.
-        if any(path.is_file() and path != own and _read(found, path, own=False) for path in paths):
+        if any(path.is_file() and path != own and read(found, path, own=False, lenient=lenient) for path in paths):
             break
     found.looked.append(own)
     if own.is_file():
-        _read(found, own, own=True)
+        read(found, own, own=True, lenient=lenient)
     return found
-
-
-def _read(found: Settings, path: Path, *, own: bool) -> bool:
-    """Take what a file says of keys that have no value yet; tell whether it says anything to capflog."""
-    import tomllib  # noqa: PLC0415  (only where there is a file)
-
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        if path.name == "pyproject.toml" and not _speaks_of_capflog(path):
-            return False  # another program's file, and another program's fault
-        raise SettingsError(f"{path}: {words}") from error
-    if path.name == "pyproject.toml":
-        tool = document.get("tool")
-        document = tool.get("capflog") if isinstance(tool, dict) else None  # type: ignore[assignment]
-        if not isinstance(document, dict):
-            return False
-    found.files.append(path)
-    for name, value in document.items():
-        key = BY_NAME.get(name)
-        if key is None:
-            raise SettingsError(f"{path}: {_unknown(name, BY_NAME)}")
-        if key.own and not own:
-            raise SettingsError(f"{path}: '{name}' is taken from your own settings alone ({user_file()})")
-        if name == "ignore":
-            found.ignores += _ignores(path, value)
-        elif name not in found.values:
-            found.values[name] = Value(_value(path, key, value), value, path)
-    return True
-
-
-def _speaks_of_capflog(path: Path) -> bool:
-    try:
-        return b"[tool.capflog" in path.read_bytes()
-    except OSError:
-        return False
-
-
-def _unknown(name: str, known: Mapping[str, Any]) -> str:
-    import difflib  # noqa: PLC0415
-
-    near = difflib.get_close_matches(name, list(known), n=1)
-    offer = f"did you mean '{near[0]}'?" if near else "'capflog config' lists those that there are"
-    return f"there is no key '{name}'; {offer}"
-
-
-def _value(path: Path, key: Key, value: Any) -> Any:
-    """Make of a value what click takes; paths are relative to the file that names them."""
-    if key.kind == "flag":
-        if isinstance(value, bool):
-            return value
-        raise SettingsError(f"{path}: '{key.name}' is true or false")
-    if key.kind == "number":
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return value
-        raise SettingsError(f"{path}: '{key.name}' is a number")
-    several = key.kind in ("words", "paths")
-    many = value if several and isinstance(value, list) else [value]
-    if not all(isinstance(one, str | date) for one in many) or (not several and isinstance(value, list)):
-        example = '"my-rules"' if key.kind in ("path", "paths") else '"..."'
-        raise SettingsError(
-            f"{path}: '{key.name}' is {f'a list of texts, such as [{example}]' if several else 'a text'}"
-        )
-    texts = [str(one) for one in many]
-    for text in texts:
-        if key.choices and text not in key.choices:
-            raise SettingsError(f"{path}: '{key.name}' is one of {', '.join(key.choices)}")
-    if key.kind in ("path", "paths"):
-        texts = [str(path.parent / Path(text).expanduser()) for text in texts]
-    return tuple(texts) if several else texts[0]
-
-
-def _ignores(path: Path, value: Any) -> Iterator[Excuse]:
-    tables = value if isinstance(value, list) else [value]
-    for number, table in enumerate(tables, 1):
-        place = f"{path}: ignore {number}"
-        if not isinstance(table, dict):
-            raise SettingsError(f"{place}: in a file it is a table [[ignore]] with rule, reason and until (a day)")
-        known = {"rule": str, "reason": str, "until": date, "devices": list}
-        for name in table:
-            if name not in known:
-                raise SettingsError(f"{place}: {_unknown(name, known)}")
-        rule, reason, until, devices = (table.get(name) for name in known)
-        if not isinstance(rule, str) or not rule.strip():
-            raise SettingsError(f"{place}: 'rule' is wanted: a rule's id, * in it")
-        if not isinstance(reason, str) or not reason.strip():
-            raise SettingsError(f"{place} ({rule}): 'reason' is wanted: why it may be, in a few words")
-        if isinstance(until, str):
-            try:
-                until = date.fromisoformat(until)
-            except ValueError:
-                until = None
-        if isinstance(until, datetime):
-            until = until.date()
-        if not isinstance(until, date):
-            raise SettingsError(f"{place} ({rule}): 'until' is wanted: the last day on which it holds, 2027-01-31")
-        devices = [devices] if isinstance(devices, str) else [] if devices is None else devices
-        if not isinstance(devices, list) or not all(isinstance(device, str) for device in devices):
-            raise SettingsError(f"{place} ({rule}): 'devices' is a list of names, * in them")
-        yield Excuse(rule.strip(), " ".join(reason.split()), until, tuple(devices), str(path))
 
 
 def origin(context: click.Context | None, option: str) -> str:
@@ -302,7 +221,8 @@ def origin(context: click.Context | None, option: str) -> str:
             if option in getattr(param, "opts", ()) and param.name is not None:
                 source = context.get_parameter_source(param.name)
                 key = key_of(param)
-                if source is ParameterSource.ENVIRONMENT:
+                of_environment = key == "format" and os.environ.get(variable(key))  # see Settings.defaults
+                if source is ParameterSource.ENVIRONMENT or (source is ParameterSource.DEFAULT_MAP and of_environment):
                     return f" (from {variable(key)})"
                 if source is ParameterSource.DEFAULT_MAP and key in (values := at_call(context).values):
                     return f" (from {values[key].source})"
@@ -326,3 +246,16 @@ def is_typed(option: str) -> bool:
 def shown_environment() -> dict[str, str]:
     """Give the keys that the environment sets, with what it says."""
     return {key.name: os.environ[variable(key.name)] for key in KEYS if os.environ.get(variable(key.name))}
+
+
+def strangers() -> Iterator[str]:
+    """Tell of each variable that begins as capflog's do and is none, with the nearest: it may be a gate that is off."""
+    known = [*(variable(key.name) for key in KEYS), *OTHER_VARIABLES]
+    for name in sorted(os.environ):
+        if name.startswith(_PREFIX) and name not in known:
+            import difflib  # noqa: PLC0415
+
+            own = [one.removeprefix(_PREFIX) for one in known]
+            near = difflib.get_close_matches(name.removeprefix(_PREFIX), own, n=1)
+            offer = f"did you mean {_PREFIX}{near[0]}?" if near else "'capflog config' lists the keys that there are"
+            yield f"{name} is set, but there is no such variable; {offer}"
