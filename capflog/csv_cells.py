@@ -11,7 +11,8 @@ apostrophe stands before such a cell: spreadsheets take what follows for text. W
   there whatever quotes are around it. The apostrophe then stands behind the ``;``.
 
 A tab, a line end or any other control character cannot begin a cell, nor be in one: text goes through
-:func:`capflog.safe_text.visible` first, which makes a tab a blank and escapes the others.
+:func:`capflog.safe_text.visible` first, which makes a tab a blank and escapes the others. Where texts have lines of
+their own (steps of a remedy), each line goes through this door by itself, and they stand in one quoted cell.
 
 Numbers are no text: ``-2.4`` given as a number stays one.
 """
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 #: What a line of CSV ends with (RFC 4180).
 LINE_END = "\r\n"
+
+#: Where a text ends its lines.
+LINE_ENDS = re.compile(r"\r?\n")
 
 #: ``= + - @`` and what a spreadsheet may take for them: their compatibility forms (Unicode), and the minus sign.
 _STARTS = "=+\\-@＝＋－＠﹦﹢﹣﹫⁼⁺⁻₌₊₋﬩\u2212"
@@ -50,8 +54,19 @@ def cell(value: object) -> str:
     return _FORMULA.sub(r"\1'", visible(str(value)))
 
 
-def line(values: Iterable[object], end: str = LINE_END) -> str:
-    """Write a line of CSV, its end included: each value through :func:`cell`, quoted where RFC 4180 wants it."""
+def cell_of_lines(value: object) -> str:
+    """Give the text of a cell that may have several lines: each is as harmless as :func:`cell` makes a whole cell."""
+    if not isinstance(value, str) or "\n" not in value:
+        return cell(value)
+    return "\n".join(map(cell, LINE_ENDS.split(value)))
+
+
+def line(values: Iterable[object], end: str = LINE_END, *, folded: bool = False) -> str:
+    """Write a line of CSV, its end included: each value through :func:`cell`, quoted where RFC 4180 wants it.
+
+    ``folded``: a text's own line ends are line ends within its cell.
+    """
     out = StringIO()
-    csv.writer(out, lineterminator=end).writerow([cell(value) for value in values])
+    made = cell_of_lines if folded else cell
+    csv.writer(out, lineterminator=end).writerow([made(value) for value in values])
     return out.getvalue()

@@ -142,6 +142,29 @@ def test_text_fits_the_width(capflog: Call, sample: Sample, width: int) -> None:
         assert not said.out.endswith("\n\n")
 
 
+def test_steps_of_a_remedy_are_lines(capflog: Call, sample: Sample) -> None:
+    query = "SELECT rule, remedy FROM findings LIMIT 1"
+    steps = json.loads(capflog("sql", query, sample(NAME), "--format", "json").out)[0]["remedy"].split("\n")
+    assert len(steps) > 2
+    for width in ("40", "80", "600"):
+        text = capflog("sql", query, sample(NAME), env={"COLUMNS": width}).out
+        assert "\\x0a" not in text
+        begins = [line.split("  ")[-1].strip() for line in text.splitlines()]
+        assert all(any(begun and step.startswith(begun) for begun in begins) for step in steps), text
+    (_, row) = csv.reader(StringIO(capflog("sql", query, sample(NAME), "--format", "csv").out, newline=""))
+    assert row[1].split("\n") == steps
+
+
+def test_lines_within_a_cell_do_no_harm() -> None:
+    hostile = "a\n=cmd()\r\n\x1b[2J\r\n\n+1\rb"
+    written = "".join(rows_report.as_csv(Rows(["x", "y"], iter([(hostile, 1)]))))
+    assert list(csv.reader(StringIO(written, newline="")))[1:] == [["a\n'=cmd()\n\\x1b[2J\n\n'+1\\x0db", "1"]]
+    assert "\x1b" not in shown(["x", "y"], [(hostile, 1)])
+    assert shown(["x", "y"], [("one\ntwo three\n", 1), ("b", 2)]) == (
+        "x          y\none        1\ntwo three\nb          2\n"
+    )
+
+
 def test_a_table_for_people() -> None:
     assert shown(["device", "n"], [("SEP1", 5), (None, 12345), ("ATA", None)]) == (
         "device      n\nSEP1        5\n        12345\nATA\n"

@@ -95,9 +95,19 @@ def _place_to_cut(plain: str, floor: int, end: int) -> int:
     return 0
 
 
+def longest(text: Text) -> int:
+    """Say how many cells the longest line of a text takes."""
+    return max(map(cell_len, text.plain.split("\n"))) if "\n" in text.plain else text.cell_len
+
+
 def wrap(text: Text, width: int) -> list[Text]:
-    """Break text into lines of at most ``width`` cells: between words, else in one, best behind a ``/`` or ``-``."""
+    """Break text into lines of at most ``width`` cells: between words, else in one, best behind a ``/`` or ``-``.
+
+    Where it has line ends (what went through ``visible`` has none of a log's), lines end there in any case.
+    """
     plain = text.plain
+    if "\n" in plain:
+        return [line for part in text.split("\n", allow_blank=True) for line in wrap(part, width)]
     lines: list[Text] = []
     start = 0
     while start < len(plain):
@@ -147,7 +157,7 @@ class Column:
     def wants(self, cells: Iterable[Text], *, folded: bool) -> int:
         """Say how many cells it takes if nothing is wrapped but, where it is ``folded``, its title."""
         words = self.title.split() if folded and self.folds else [self.title]
-        return max(*map(cell_len, words), *(cell.cell_len for cell in cells), 0)
+        return max(*map(cell_len, words), *(longest(cell) for cell in cells), 0)
 
 
 class Page:

@@ -6,7 +6,9 @@ import math
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from capflog.csv_cells import line
+from rich.text import Text
+
+from capflog.csv_cells import LINE_ENDS, line
 from capflog.exports.common import json_line
 from capflog.reports.layout import Column, Page
 
@@ -35,7 +37,7 @@ def as_text(found: Rows, *, width: int, color: bool, unicode: bool) -> Iterator[
 
     here = page()
     columns = [_column(here, name, [row[place] for row in first]) for place, name in enumerate(found.names)]
-    cells = [[here.log(_shown(value)) for value in row] for row in first]
+    cells = [[_cell(here, value) for value in row] for row in first]
     wants = [column.wants([row[i] for row in cells], folded=False) for i, column in enumerate(columns)]
     least = sum(want if c.right else min(want, c.least) for c, want in zip(columns, wants, strict=True))
     if least + 2 * (len(columns) - 1) > here.width:
@@ -49,7 +51,7 @@ def as_text(found: Rows, *, width: int, color: bool, unicode: bool) -> Iterator[
             here.row(row, widths, right=right)
         yield here.text()
         here = page()
-        cells = [[here.log(_shown(value)) for value in row] for row in islice(found.rows, ROWS_AT_ONCE)]
+        cells = [[_cell(here, value) for value in row] for row in islice(found.rows, ROWS_AT_ONCE)]
         if not cells:
             return
         # What comes later may be longer; it is not broken as long as there is room.
@@ -80,8 +82,17 @@ def _one_by_one(names: Sequence[str], rows: Iterable[tuple[Any, ...]], page: Any
             here.add(here.say(f"row {number:,}", "bold"))
             for title, value in zip(titles, row, strict=True):
                 if value is not None:
-                    here.add(here.log(_shown(value)), first=title.copy(), indent=2, hang=hang)
+                    here.add(_cell(here, value), first=title.copy(), indent=2, hang=hang)
         yield here.text()
+
+
+def _cell(page: Page, value: Any) -> Text:
+    """Set a value; each line of a text that has several (the steps of a remedy) is a line of the cell."""
+    text = _shown(value)
+    if "\n" not in text:
+        return page.log(text)
+    lines = [page.log(line) for line in LINE_ENDS.split(text.rstrip("\r\n"))]
+    return Text("\n").join(lines)
 
 
 def _shown(value: Any) -> str:
@@ -99,7 +110,7 @@ def as_csv(found: Rows) -> Iterator[str]:
     """Write rows as CSV, the names first."""
     yield line(found.names)
     for row in found.rows:
-        yield line(_hex(value) if isinstance(value, bytes) else value for value in row)
+        yield line((_hex(value) if isinstance(value, bytes) else value for value in row), folded=True)
 
 
 def as_json(found: Rows) -> Iterator[str]:
