@@ -52,6 +52,7 @@ __all__ = [
     "name_of",
     "open_bundle",
     "text_size",
+    "told_apart",
 ]
 
 GIB = 1 << 30
@@ -477,9 +478,25 @@ def _label(path: str) -> str:
 
 
 def name_of(paths: Sequence[str]) -> str:
-    """Name the bundle in a report, by the last parts of its paths."""
-    labels = ["standard input" if path == "-" else _label(path) for path in paths]
-    return ", ".join(labels) if len(labels) <= 3 else f"{', '.join(labels[:2])} and {len(labels) - 2} more"
+    """Name the bundle in a report, by the last parts of its paths; those that are called alike, by what differs."""
+    told = told_apart(paths)
+    return ", ".join(told) if len(told) <= 3 else f"{', '.join(told[:2])} and {len(told) - 2} more"
+
+
+def told_apart(paths: Sequence[str]) -> list[str]:
+    """Name each path by its last part, or by as many of its last parts as tell it from the others: ``mon/logs.zip``."""
+    told = ["standard input" if path == "-" else _label(path) for path in paths]
+    for name in {name for name in told if told.count(name) > 1}:
+        alike = [place for place, one in enumerate(told) if one == name]
+        whole = {place: Path(paths[place]).absolute().parts for place in alike}
+        for count in range(2, max(map(len, whole.values())) + 1):
+            names = {place: _tidy(Path(*parts[-count:]).as_posix()) for place, parts in whole.items()}
+            if len({*names.values()}) == len({*whole.values()}):
+                if len({*names.values()}) > 1:
+                    for place, one in names.items():
+                        told[place] = one
+                break
+    return told
 
 
 def labels(paths: Sequence[str]) -> list[str]:

@@ -87,7 +87,7 @@ def several(*count: str) -> dict[str, Any]:
     ("document", "words"),
     [
         (several("capflog-report-1", "capflog-report-1"), "it holds 2 reports, one is wanted"),
-        (several(), "it holds 0 reports, one is wanted"),
+        (several(), "it holds no report"),
         ({"schema": "capflog-devices-1"}, "not a report that can be compared: its 'schema' is not capflog-report-1"),
         ({"schema": "capflog-report-1"}, "not a report that can be compared: something in it is missing"),
         ({"schema": "another"}, "before.json"),
@@ -127,3 +127,60 @@ def test_times_are_in_the_zone_that_is_asked_for(capflog: Call, sample: Find) ->
             "diff", sample("healthy"), sample("ces-overloaded"), "--display-tz", "Asia/Tokyo", "--format", form
         )
         assert "2019-01-17 02:31:03 to 05:26:41 UTC+09:00" in " ".join(said.out.split())
+
+
+def test_bundles_of_one_name_are_told_apart(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    paths = [tmp_path / day / "logs.zip" for day in ("mon", "tue")]
+    for path, name in zip(paths, ("healthy", "ca-dns-failure"), strict=True):
+        path.parent.mkdir()
+        shutil.copy(sample(name), path)
+    said = capflog("diff", *paths)
+    assert said.out.startswith("HEALTHY → FAILING  mon/logs.zip → tue/logs.zip\n")
+    report = kept(capflog, paths[0], tmp_path / "monday.json")
+    said = capflog("diff", report, paths[1])
+    assert said.out.startswith("HEALTHY → FAILING  logs.zip in monday.json → logs.zip\n")
+    both = json.loads(capflog("analyze", *paths, "--no-store", "--format", "json").out)
+    assert both["bundle"]["name"] == "mon/logs.zip, tue/logs.zip"
+
+
+def test_settings_and_starts_are_told_in_the_words_of_the_report(capflog: Call, sample: Find) -> None:
+    for form in ("text", "markdown"):
+        said = capflog("diff", sample("healthy"), sample("ca-dns-failure"), "--format", form).out.replace("`", "")
+        for word in ("host name", "login to the CA", "NGINX's workers", "result"):
+            assert word in said, (form, word)
+        for word in ("ca_hostname", "missing: nothing → login\n", " ok: ", "workers → config\n"):
+            assert word not in said, (form, word)
+
+
+def test_of_several_reports_one_is_chosen(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    two = tmp_path / "two.json"
+    said = capflog("check", sample("healthy"), sample("ca-dns-failure"), "--no-store", "--format", "json")
+    two.write_text(said.out, encoding="utf-8")
+    # The one that is named as the other side.
+    chosen = capflog("diff", two, sample("ca-dns-failure"))
+    assert (chosen.status, chosen.out.partition("  ")[0]) == (0, "NO DIFFERENCE")
+    said = capflog("diff", two, sample("ces-overloaded"))
+    assert (said.status, said.out) == (2, "")
+    assert "it holds 2 reports, one is wanted: --before NAME, of healthy.zip, ca-dns-failure.zip" in said.err
+    said = capflog("diff", sample("ces-overloaded"), two, "--after", "healthy.zip")
+    assert said.out.startswith("FAILING → HEALTHY  ces-overloaded.zip → healthy.zip\n")
+    said = capflog("diff", two, two, "--before", "healthy.zip", "--after", "ca-dns-failure.zip")
+    assert said.out.startswith("HEALTHY → FAILING  healthy.zip → ca-dns-failure.zip\n")
+    said = capflog("diff", two, two)
+    assert said.status == 2
+    said = capflog("diff", two, sample("healthy"), "--before", "nobody.zip")
+    assert "--before nobody.zip: not one report in" in said.err
+    assert "they are of healthy.zip, ca-dns-failure.zip" in said.err
+    said = capflog("diff", sample("healthy"), two, "--before", "healthy.zip")
+    assert (said.status, "is a bundle" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words", [("analyze", "--format", "jsonl"), ("export", "--format", "ecs"), ("export", "--format", "otlp-json")]
+)
+def test_events_are_no_report(capflog: Call, sample: Find, tmp_path: Path, words: tuple[str, ...]) -> None:
+    events = tmp_path / "h.jsonl"
+    events.write_text(capflog(*words, sample("healthy")).out, encoding="utf-8")
+    said = capflog("diff", events, sample("healthy"))
+    assert (said.status, said.out) == (2, "")
+    assert "h.jsonl: it has events, a line for each, and no report to compare: keep --format json" in said.err

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 #: So much is looked at to tell whether a file may be JSON.
 _LOOK = 64
 
+#: How --format jsonl and the exports in JSON begin.
+_EVENTS = (b'{"bundle":"', b'{"@timestamp":', b'{"message":', b'{"resourceLogs":')
+
+#: Bundles that are named of those that can be chosen from.
+_NAMED = 8
+
 
 @click.command(
     cls=Command,
@@ -47,20 +53,26 @@ _LOOK = 64
 @click.option(
     "--exit-code", is_flag=True, help="Exit with status 1 where an error came or a device broke.  [default: 0 always]"
 )
+@click.option("--before", "old", metavar="NAME", help="Of several reports in BEFORE: the one of this bundle.")
+@click.option("--after", "new", metavar="NAME", help="Of several reports in AFTER: the one of this bundle.")
 @rules_option
 @clock_options
-def diff(before: str, after: str, form: str, exit_code: bool, clocks: Clocks) -> None:
+def diff(before: str, after: str, form: str, exit_code: bool, old: str | None, new: str | None, clocks: Clocks) -> None:
     """Tell what differs between BEFORE and AFTER: causes that came and went, devices healed and broken, settings.
 
-    Each is a bundle, or a report that 'analyze' or 'check' wrote with --format json. A cause whose logs AFTER lacks is
-    not called gone. Nothing is kept.
+    Each is a bundle, or a report that 'analyze' or 'check' wrote with --format json (of several in one file that which
+    has the other side's name). A cause whose logs AFTER lacks is not called gone. Nothing is kept.
     """
     if before == after == "-":
         stop("BEFORE and AFTER: only one of them can be standard input")
     from capflog.comparing import compare  # noqa: PLC0415
     from capflog.reports import difference, difference_json, difference_markdown  # noqa: PLC0415
 
-    found = compare(_document(before, clocks), _document(after, clocks))
+    sides = _Side("--before", before, old), _Side("--after", after, new)
+    documents = [side.document(other.name, clocks) for side, other in (sides, sides[::-1])]
+    if before != after and documents[0]["bundle"]["name"] == documents[1]["bundle"]["name"]:
+        _tell_apart(sides, documents)
+    found = compare(*documents)
     if form == "json":
         put(difference_json.text(found))
     elif form == "markdown":
@@ -71,11 +83,69 @@ def diff(before: str, after: str, form: str, exit_code: bool, clocks: Clocks) ->
         raise click.exceptions.Exit(FAILED)
 
 
-def _document(path: str, clocks: Clocks) -> dict[str, Any]:
-    """Give the report of a side: as it was written, or of the bundle that is analyzed now."""
-    kept = _kept(path)
-    if kept is not None:
-        return kept
+class _Side:
+    """A side: a bundle, or the reports that were kept of some. ``wanted``: the name of that which is meant of these."""
+
+    def __init__(self, option: str, path: str, wanted: str | None) -> None:
+        self.option, self.path, self.wanted = option, path, wanted
+        self.reports = _kept(path)
+        if wanted is not None and self.reports is None:
+            stop(f"{option}: {path} is a bundle, there is nothing to choose")
+
+    @property
+    def name(self) -> str | None:
+        """The name of its bundle; None: it is to be chosen."""
+        if self.reports is None:
+            from capflog.bundle import name_of  # noqa: PLC0415
+
+            return name_of((self.path,))
+        return self.wanted or (_bundle_of(self.reports[0]) if len(self.reports) == 1 else None)
+
+    def document(self, other: str | None, clocks: Clocks) -> dict[str, Any]:
+        """Give the report: as it was written, or of the bundle that is analyzed now. ``other``: the other's name."""
+        if self.reports is None:
+            return _analyzed(self.path, clocks)
+        from capflog.sides import SideError, checked  # noqa: PLC0415
+
+        try:
+            return checked(self._chosen(self.reports, other))
+        except SideError as error:
+            stop(f"{self.path}: not a report that can be compared: {error}")
+
+    def _chosen(self, reports: list[Any], other: str | None) -> Any:
+        if self.wanted is None and len(reports) == 1:
+            return reports[0]
+        names = [_bundle_of(one) for one in reports]
+        name = self.wanted or other
+        if names.count(name) != 1:
+            more = len(names) - _NAMED
+            there = ", ".join(map(str, names[:_NAMED])) + (f" and {more} more" if more > 0 else "")
+            if not reports:
+                stop(f"{self.path}: it holds no report")
+            if self.wanted is None:
+                stop(f"{self.path}: it holds {len(reports)} reports, one is wanted: {self.option} NAME, of {there}")
+            stop(f"{self.option} {self.wanted}: not one report in {self.path} is of that name; they are of {there}")
+        return reports[names.index(name)]
+
+
+def _bundle_of(report: Any) -> str | None:
+    """Name the bundle of what may be a report."""
+    bundle = report.get("bundle") if isinstance(report, dict) else None
+    name = bundle.get("name") if isinstance(bundle, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _tell_apart(sides: tuple[_Side, _Side], documents: list[dict[str, Any]]) -> None:
+    """Name sides whose bundles have one name by their paths."""
+    from capflog.bundle import told_apart  # noqa: PLC0415
+
+    for side, document, label in zip(sides, documents, told_apart([side.path for side in sides]), strict=True):
+        bundle = document["bundle"]
+        name = label if side.reports is None else f"{bundle['name']} in {label}"
+        document["bundle"] = {**bundle, "name": name}
+
+
+def _analyzed(path: str, clocks: Clocks) -> dict[str, Any]:
     from capflog.reports import json as json_report  # noqa: PLC0415
 
     report = read_only((path,), clocks).report
@@ -85,8 +155,8 @@ def _document(path: str, clocks: Clocks) -> dict[str, Any]:
     return made
 
 
-def _kept(path: str) -> dict[str, Any] | None:
-    """Read a side that is JSON; None: it is a bundle."""
+def _kept(path: str) -> list[Any] | None:
+    """Read the reports of a side that is JSON; None: it is a bundle."""
     text = _text(path)
     if text is None:
         return None
@@ -98,18 +168,11 @@ def _kept(path: str) -> dict[str, Any] | None:
     if not isinstance(schema, str) or not schema.startswith("capflog-"):
         return None
     from capflog.reports.json import SEVERAL  # noqa: PLC0415
-    from capflog.sides import SideError, checked  # noqa: PLC0415
 
-    if schema == SEVERAL:
-        reports = document.get("reports")
-        if not isinstance(reports, list) or len(reports) != 1:
-            count = len(reports) if isinstance(reports, list) else 0
-            stop(f"{path}: it holds {count} reports, one is wanted: write one for each bundle")
-        document = reports[0]
-    try:
-        return checked(document)
-    except SideError as error:
-        stop(f"{path}: not a report that can be compared: {error}")
+    if schema != SEVERAL:
+        return [document]
+    reports = document.get("reports")
+    return reports if isinstance(reports, list) else []
 
 
 def _text(path: str) -> str | bytes | None:
@@ -128,7 +191,10 @@ def _text(path: str) -> str | bytes | None:
         if not Path(path).is_file():
             return None
         with Path(path).open("rb") as file:
-            return file.read() if _may_be(file.read(_LOOK)) and not file.seek(0) else None
+            start = file.read(_LOOK)
+            if start.startswith(_EVENTS):
+                stop(f"{path}: it has events, a line for each, and no report to compare: keep --format json")
+            return file.read() if _may_be(start) and not file.seek(0) else None
     except (OSError, ValueError):
         return None
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from capflog import start_steps
 from capflog.comparing import FATES, TURNS, Cause, Change, Difference, Fared
+from capflog.reports import starts
 from capflog.reports.layout import PROSE, Page, joined, seconds, some, source_name
 from capflog.reports.times import Times
 from capflog.zones import SECOND_MS, offset_name
@@ -30,6 +32,8 @@ _FATES = {
     "missing": "in BEFORE alone",
 }
 ROOMS = {"clocks": "Clocks", "capf": "CAPF's service parameters, at its last start", "ces": "CES's last start"}
+#: Of CES's last start.
+_PROPERTIES = {"ok": "result", "ca": "CA", "libest": "libEST"}
 _LABEL, _COUNT = 8, 5
 
 
@@ -89,11 +93,22 @@ def said(change: Change, value: Any) -> str:
         return "in step" if abs(value) < 0.05 else f"{seconds(value)} {'ahead' if value > 0 else 'behind'}"
     if change.room == "clocks" and change.what == "zone" and isinstance(value, int | float):
         return offset_name(round(value) * SECOND_MS)
+    if change.room == "ces" and change.what == "ok":
+        return starts.RESULTS[value]
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if change.room == "ces" and change.what in ("reached", "missing") and value in start_steps.WORDS:
+        return start_steps.WORDS[value]
     if value is None:
         return "nothing" if change.what == "missing" else "no value" if change.room == "capf" else "not known"
     return "no step" if change.what == "reached" and value == "none" else str(value) or '""'
+
+
+def named(change: Change) -> str:
+    """Say which property it is, in the words of the report."""
+    if change.room == "capf":
+        return starts.parameter_name(change.what)
+    return _PROPERTIES.get(change.what, change.what) if change.room == "ces" else change.what
 
 
 def owner(change: Change) -> str:
@@ -226,7 +241,7 @@ def _text_changes(page: Page, difference: Difference) -> None:
             whose = owner(change)
             page.add(
                 page.join(
-                    page.log(f"{whose}, {change.what}: " if whose else f"{change.what}: ", "bold"),
+                    page.log(f"{whose}, {named(change)}: " if whose else f"{named(change)}: ", "bold"),
                     page.log(said(change, change.before)),
                     page.say(" → "),
                     page.log(said(change, change.after)),

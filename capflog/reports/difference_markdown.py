@@ -11,6 +11,7 @@ from capflog.reports.difference import (
     lacks,
     logs,
     moved,
+    named,
     owner,
     said,
     same_words,
@@ -80,7 +81,7 @@ def markdown(difference: Difference, *, unicode: bool, display: Zone | None = No
             sheet.table(
                 ["Of", "What", "Before", "After"],
                 [
-                    [sheet.code(text, cell=True) for text in (owner(change), change.what)]
+                    [sheet.code(text, cell=True) for text in (owner(change), named(change))]
                     + [sheet.code(said(change, its), cell=True) for its in (change.before, change.after)]
                     for change in its
                 ],

@@ -23,6 +23,9 @@ _VALUE = 64
 
 _RESULTS = {True: ("ok", "green"), False: ("failed", "red"), None: ("not told", "yellow")}
 
+#: A start's result in a word, by whether it is good.
+RESULTS = {ok: word for ok, (word, _) in _RESULTS.items()}
+
 #: Parameters in words; others go by their names in the log.
 _NAMES = {
     "ca_hostname": "host name",
@@ -32,6 +35,11 @@ _NAMES = {
     "ca_username": "user name",
     "certificate_method": "method",
 }
+
+
+def parameter_name(name: str) -> str:
+    """Name a service parameter of CAPF."""
+    return _NAMES.get(name, name.replace("_", " "))
 
 
 def show(page: Page, report: Report, times: Times) -> None:
@@ -82,7 +90,7 @@ def _changes(page: Page, start: CapfStart) -> list[Text]:
     line = page.say("changed: ")
     for place, (name, before, after) in enumerate(start.changed[:CHANGES_SHOWN]):
         line.append_text(page.say(", " if place else ""))
-        line.append_text(page.say(_NAMES[name]) if name in _NAMES else _value(page, name.replace("_", " ")))
+        line.append_text(_value(page, parameter_name(name)))
         for mark, value in ((" ", before), (" → ", after)):
             line.append_text(page.say(mark))
             line.append_text(page.say("(empty)") if value is None else _value(page, value))
