@@ -13,9 +13,13 @@ from capflog.results import SEVERITIES, Gate, Held, Judged, damage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from capflog.model import Finding, Report
+    from capflog.model import Finding, Report, Severity
 
 BASELINE = "capflog-baseline-1"
+
+#: What it keeps of a finding.
+_KEPT = ("rule", "severity", "scope", "devices", "resolved")
+_SCOPES = ("device", "devices", "service")
 
 #: What can be required beside logs: that no member is damaged or cannot be read.
 WHOLE = "whole"
@@ -48,25 +52,39 @@ class Excuse:
         return any(fnmatch.fnmatchcase(device.casefold(), pattern.casefold()) for pattern in self.devices)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a baseline keeps of a rule: how severe it was, whom it hit (of a rule of the service: nobody by name)."""
+
+    severity: Severity
+    scope: str
+    devices: frozenset[str]
+    resolved: bool
+
+
 @dataclass(slots=True)
 class Known:
-    """What a baseline knows: for each rule its severity and the devices that it hit (a rule of the service: none)."""
+    """What a baseline knows, by rule."""
 
-    rules: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    rules: dict[str, Kept] = field(default_factory=dict)
 
     def new_in(self, finding: Finding) -> str | None:
         """Say in words what is new about a finding; ``""``: it is not known at all; None: nothing is new."""
-        if finding.rule not in self.rules:
+        before = self.rules.get(finding.rule)
+        if before is None:
             return ""
-        severity, devices = self.rules[finding.rule]
-        if SEVERITIES.index(finding.severity) < SEVERITIES.index(severity):
-            return f"was {severity} before"
+        if SEVERITIES.index(finding.severity) < SEVERITIES.index(before.severity):
+            return f"known as {before.severity}"
+        if before.resolved and not finding.resolved:
+            return "known as resolved, and it is back"
         if finding.scope == "service":
+            return None if before.scope == "service" else "known of devices, now it is of the service"
+        if before.scope == "service":
             return None
-        more = sorted(set(finding.devices) - devices)
-        if not more:
-            return None
-        return f"known, but not for {_named(more)}"
+        if not finding.devices and before.devices:
+            return "known of devices, now no line names one"
+        more = sorted(set(finding.devices) - before.devices)
+        return f"known, but not for {_named(more)}" if more else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +111,12 @@ def judge(report: Report, wanted: Wanted, untrusted: Sequence[str] = ()) -> Gate
     gate = Gate(wanted.fail_on, [_judged(finding, wanted) for finding in report.findings], coverage(report))
     gate.least, gate.select, gate.baseline = wanted.least, wanted.select, wanted.known is not None
     gate.untrusted = list(untrusted)
-    if wanted.least is not None and gate.coverage is not None and gate.coverage < wanted.least:
+    unread = [line for line in damage(report) if wanted.least is not None]
+    if unread:
+        # What lines there were is not known: of no share can it be told that they are understood.
+        more = f", and {len(unread) - 1:,} more" if len(unread) > 1 else ""
+        gate.lacking.append(f"coverage: not all could be read, so it cannot be told: {unread[0]}{more}")
+    elif wanted.least is not None and gate.coverage is not None and gate.coverage < wanted.least:
         gate.lacking.append(
             f"coverage: {_percent(gate.coverage)} of the lines are understood, {wanted.least:g} % are wanted: "
             "capflog inspect shows the others"
@@ -196,16 +219,22 @@ def read_baseline(text: str) -> Known:
     """Read a baseline; raises :class:`BaselineError`."""
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BaselineError(f"not a baseline: {error}") from error
     if not isinstance(document, dict) or document.get("schema") != BASELINE:
         raise BaselineError(f"not a baseline: its 'schema' is not {BASELINE}; --write-baseline writes one")
     known = Known()
     for number, one in enumerate(_list(document.get("findings")), 1):
-        rule, severity, devices = (one.get(name) for name in ("rule", "severity", "devices"))
-        if not isinstance(rule, str) or severity not in SEVERITIES or not isinstance(devices, list):
-            raise BaselineError(f"finding {number}: 'rule', 'severity' and 'devices' are wanted")
-        known.rules[rule] = (severity, frozenset(map(str, devices)))
+        rule, severity, scope, devices, resolved = (one.get(name) for name in _KEPT)
+        if (
+            not isinstance(rule, str)
+            or severity not in SEVERITIES
+            or scope not in _SCOPES
+            or not isinstance(devices, list)
+            or not isinstance(resolved, bool)
+        ):
+            raise BaselineError(f"finding {number}: {', '.join(_KEPT)} are wanted; --write-baseline writes them")
+        known.rules[rule] = Kept(severity, scope, frozenset(map(str, devices)), resolved)
     return known
 
 
@@ -217,19 +246,24 @@ def _list(value: Any) -> list[dict[str, Any]]:
 
 def baseline_of(gates: Iterable[Gate], written: date) -> str:
     """Write the baseline by which all findings of these gates that fail, or were known, are known."""
-    rules: dict[str, tuple[str, set[str]]] = {}
+    rules: dict[str, Kept] = {}
     for gate in gates:
         for judged in gate.judged:
             if judged.held not in ("fails", "known"):
                 continue
-            finding = judged.finding
-            severity, devices = rules.setdefault(finding.rule, (finding.severity, set()))
-            devices.update(finding.devices if finding.scope != "service" else ())
-            worst = min(severity, finding.severity, key=SEVERITIES.index)
-            rules[finding.rule] = (worst, devices)
+            one = judged.finding
+            devices = frozenset(one.devices if one.scope != "service" else ())
+            new = Kept(one.severity, one.scope, devices, one.resolved)
+            old = rules.get(one.rule, new)
+            rules[one.rule] = Kept(
+                min(old.severity, new.severity, key=SEVERITIES.index),
+                "service" if "service" in (old.scope, new.scope) else new.scope,
+                old.devices | new.devices,
+                old.resolved and new.resolved,
+            )
     findings = [
-        json.dumps({"rule": rule, "severity": severity, "devices": sorted(devices)})
-        for rule, (severity, devices) in sorted(rules.items())
+        json.dumps(dict(zip(_KEPT, (rule, one.severity, one.scope, sorted(one.devices), one.resolved), strict=True)))
+        for rule, one in sorted(rules.items())
     ]
     body = ",\n".join(f"    {line}" for line in findings)
     listed = f"[\n{body}\n  ]" if findings else "[]"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from capflog.rulebook import builtin
 from tests.conftest import ROOT, Said, validator
 
 if TYPE_CHECKING:
@@ -166,6 +167,35 @@ def test_a_rule_that_there_is_not_gets_the_nearest(option: str, capflog: Call, s
     said = capflog("check", sample("healthy"), option, "ca-dns-failur")
     assert (said.status, said.out) == (2, "")
     assert said.err.startswith(f"capflog: {option} ca-dns-failur: no such rule; did you mean ca-dns-failure")
+
+
+def test_a_gate_that_could_never_fail_is_refused(
+    capflog: Call, sample: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = sample("ca-dns-failure")
+    said = capflog("check", bundle, "--select", "iis-log-only")
+    assert said.status == 2
+    said = capflog("check", bundle, "--fail-on", ",")
+    assert (said.status, said.out) == (2, "")
+    assert "nothing could fail" in said.err
+    notes = [rule.id for rule in builtin().rules.values() if rule.severity == "info" and not rule.raised]
+    said = capflog("check", bundle, "--select", notes[0])
+    assert (said.status, said.out) == (2, "")
+    assert "ever so severe" in said.err
+    assert capflog("check", bundle, "--select", notes[0], "--fail-on", "info").status in (0, 1)
+    assert capflog("check", bundle, "--select", notes[0], "--fail-on", notes[0]).status in (0, 1)
+    # One that may be raised can fail.
+    assert capflog("check", bundle, "--select", "clock-offset").status == 0
+    monkeypatch.chdir(tmp_path)
+    for text in ("fail-on = []", '[[ignore]]\nrule = "*"\nreason = "x"\nuntil = 2999-01-01\ndevices = []'):
+        (tmp_path / "capflog.toml").write_text(text + "\n", encoding="utf-8")
+        said = capflog("check", bundle)
+        assert (said.status, said.out) == (2, "")
+
+
+def test_a_folder_without_a_rule_is_no_gate(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    (tmp_path / "rules" / "below").mkdir(parents=True)
+    assert capflog("check", sample("healthy"), "--rules", tmp_path / "rules").status == 2
 
 
 def test_coverage_fails_it(capflog: Call, sample: Find, tmp_path: Path) -> None:

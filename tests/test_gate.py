@@ -10,6 +10,7 @@ import pytest
 from capflog.gate import (
     BaselineError,
     Excuse,
+    Kept,
     Known,
     Wanted,
     baseline_of,
@@ -145,6 +146,9 @@ def test_coverage_is_the_share_of_lines_of_logs() -> None:
     assert gate.lacking == [
         "coverage: 95.00 % of the lines are understood, 95.1 % are wanted: capflog inspect shows the others"
     ]
+    report.members.append(Member("c.log", "nginx", "unreadable", "encrypted"))
+    gate = judge(report, Wanted(least=50))
+    assert gate.lacking == ["coverage: not all could be read, so it cannot be told: c.log: encrypted"]
     report.members = []
     assert coverage(report) is None
 
@@ -170,8 +174,18 @@ def test_a_baseline_knows_what_it_was_written_of() -> None:
 
 
 def test_what_is_new_about_a_known_finding_is_told() -> None:
-    known = Known({"a": ("warning", frozenset({h.PHONE}))})
-    assert known.new_in(found("a")[0]) == "was warning before"
+    known = Known({"a": Kept("warning", "devices", frozenset({h.PHONE}), resolved=False)})
+    assert known.new_in(found("a")[0]) == "known as warning"
+    assert known.new_in(found("a", severity="warning")[0]) is None
+    (one,) = found("a", severity="warning", scope="service")
+    assert known.new_in(one) == "known of devices, now it is of the service"
+    (one,) = found("a", severity="warning", devices=[])
+    assert known.new_in(one) == "known of devices, now no line names one"
+    over = Known({"a": Kept("error", "service", frozenset(), resolved=True)})
+    (one,) = found("a", scope="service")
+    assert over.new_in(one) == "known as resolved, and it is back"
+    (one,) = found("a", scope="service", resolved=True)
+    assert over.new_in(one) is None
     (one,) = found("a", severity="warning", devices=[h.PHONE, OTHER, "X1", "X2", "X3"])
     assert known.new_in(one) == f"known, but not for {OTHER}, X1, X2 and 1 more"
     assert known.new_in(found("b")[0]) == ""
@@ -181,7 +195,7 @@ def test_a_baseline_of_several_bundles_and_of_what_was_known_before() -> None:
     first = judge(h.empty(findings=found("a", devices=[h.PHONE])), Wanted())
     second = judge(h.empty(findings=found("a", devices=[OTHER]) + found("b", severity="error")), Wanted())
     known = read_baseline(baseline_of([first, second], TODAY))
-    assert known.rules["a"][1] == {h.PHONE, OTHER}
+    assert known.rules["a"].devices == {h.PHONE, OTHER}
     again = judge(h.empty(findings=found("a")), Wanted(known=known))
     assert set(read_baseline(baseline_of([again], TODAY)).rules) == {"a"}
     assert read_baseline(baseline_of([], TODAY)).rules == {}
@@ -198,6 +212,7 @@ def test_a_baseline_of_several_bundles_and_of_what_was_known_before() -> None:
         '{"schema": "capflog-baseline-1", "findings": [1]}',
         '{"schema": "capflog-baseline-1", "findings": [{"rule": "a"}]}',
         '{"schema": "capflog-baseline-1", "findings": [{"rule": "a", "severity": "bad", "devices": []}]}',
+        "[" * 100_000,
     ],
 )
 def test_what_is_no_baseline_is_refused(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -147,6 +148,8 @@ def test_a_format_is_that_of_the_commands_that_have_it(capflog: Call, sample: Fi
         ("fail_on = 'info'", "there is no key 'fail_on'; did you mean 'fail-on'?"),
         ("xyzzy = 1", "there is no key 'xyzzy'; 'capflog config' lists those that there are"),
         ("quiet = 'yes'", "'quiet' is true or false"),
+        ("min-coverage = nan", "'min-coverage' is a number"),
+        ("fail-on = []", "'fail-on' names nothing"),
         ("min-coverage = '95'", "'min-coverage' is a number"),
         ("display-tz = 5", "'display-tz' is a text"),
         ("baseline = ['a', 'b']", "'baseline' is a text"),
@@ -165,6 +168,7 @@ def test_a_format_is_that_of_the_commands_that_have_it(capflog: Call, sample: Fi
         ("[[ignore]]\nrule = 'a'\nreason = 'b'\nuntil = 'soon'", "ignore 1 (a): 'until' is wanted"),
         ("[[ignore]]\nrule = 'a'\nreason = 'b'\nuntil = 2027-01-31\nunitl = 1", "ignore 1: there is no key 'unitl'"),
         ("[[ignore]]\nrule = 'a'\nreason = 'b'\nuntil = 2027-01-31\ndevices = 5", "'devices' is a list of names"),
+        ("[[ignore]]\nrule = 'a'\nreason = 'b'\nuntil = 2027-01-31\ndevices = []", "'devices' is a list of names"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line_with_its_name(capflog: Call, case: Path, text: str, words: str) -> None:
@@ -208,7 +212,22 @@ def test_a_file_that_is_not_text_or_not_there(capflog: Call, case: Path) -> None
     assert (capflog("config").status, capflog("config").err.count("\n")) == (2, 1)
     (case / "capflog.toml").unlink()
     (case / "capflog.toml").mkdir()
-    assert capflog("config").status == 0
+    assert "it is no file" in capflog("rules").err
+    (case / "capflog.toml").rmdir()
+    for target in ("gone.toml", "capflog.toml"):
+        (case / "capflog.toml").symlink_to(target)
+        said = capflog("rules")
+        assert (said.status, said.out, said.err.count("\n")) == (2, "", 1)
+        (case / "capflog.toml").unlink()
+    os.mkfifo(case / "capflog.toml")
+    assert "it is no file" in capflog("rules").err
+    (case / "capflog.toml").unlink()
+    for content in ("x = " + "[" * 100_000, "#" * 1_000_001):
+        (case / "capflog.toml").write_text(content, encoding="utf-8")
+        said = capflog("rules")
+        assert (said.status, said.out, said.err.count("\n")) == (2, "", 1)
+        assert said.err.startswith(f"capflog: {case / 'capflog.toml'}: ")
+    (case / "capflog.toml").unlink()
     assert capflog("--config", case / "gone.toml", "config").status == 2
 
 
@@ -244,7 +263,7 @@ def test_the_file_of_another_user_is_no_traceback(case: Path, monkeypatch: pytes
     def refuse(*_: Any, **__: Any) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(SettingsError, match=r"capflog\.toml: Permission denied"):
         load(Path.cwd())
 

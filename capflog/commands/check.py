@@ -128,6 +128,7 @@ def check(
     for option, names in (("--fail-on", fail_on), ("--select", select), ("--ignore", ignore)):
         for why in unknown_rules(option, names):
             stop(why)
+    _can_fail(fail_on, select)
     for one in set(require) - {*SOURCES, WHOLE}:
         stop(f"--require {one}: it is none of {', '.join((*SOURCES, WHOLE))}")
     excuses = tuple(at_call(click.get_current_context()).ignores)
@@ -165,6 +166,21 @@ def check(
         stop("a gate needs all its rules; some could not be asked, see above")
     if any(result.gate is not None and not result.gate.passed for result in results):
         raise click.exceptions.Exit(FAILED)
+
+
+def _can_fail(fail_on: Sequence[str], select: Sequence[str]) -> None:
+    """End where nothing could fail the gate: a gate that always passes is none."""
+    if not fail_on:
+        stop("--fail-on: nothing is named, so that nothing could fail: error, warning, info, or a rule is wanted")
+    if not select:
+        return
+    levels = [SEVERITIES.index(word) for word in fail_on if word in SEVERITIES]
+    for rule in rulebook().rules.values():
+        asked = any(fnmatch.fnmatchcase(rule.id, word) for word in select)
+        worst = min(SEVERITIES.index(word) for word in (rule.severity, *(one.severity for one in rule.raised)))
+        if asked and (worst <= max(levels, default=-1) or any(fnmatch.fnmatchcase(rule.id, word) for word in fail_on)):
+            return
+    stop(f"--select {','.join(select)}: none of these rules is ever so severe as to fail on {' or '.join(fail_on)}")
 
 
 def parted(words: Sequence[str]) -> tuple[str, ...]:

@@ -31,7 +31,12 @@ def groups_of(bundles: Sequence[str], *, together: bool | None) -> list[tuple[st
     """
     distinct = tuple(dict.fromkeys(bundles))
     if together is None:
-        together = not all(path == "-" or _holds_members(Path(path)) for path in distinct)
+        parted = [path == "-" or _holds_members(Path(path)) for path in distinct]
+        together = not all(parted)
+        if together and sum(parted) > 1:
+            note(
+                "single logs stand beside archives or folders: all is read as one bundle (--each judges each by itself)"
+            )
     return [distinct] if together else [(path,) for path in distinct]
 
 
@@ -134,8 +139,9 @@ def one_collection(results: Sequence[Result]) -> None:
     def sources(report: Report) -> set[str]:
         return {member.source for member in report.members if member.source}
 
-    of_ca = [result.report.bundle for result in results if sources(result.report) <= {"iis", "httperr"}]
-    lacking = [result.report.bundle for result in results if not sources(result.report) & {"iis", "httperr"}]
+    read = [result.report for result in results if sources(result.report)]
+    of_ca = [report.bundle for report in read if sources(report) <= {"iis", "httperr"}]
+    lacking = [report.bundle for report in read if not sources(report) & {"iis", "httperr"}]
     if of_ca and lacking:
         note(
             f"{of_ca[0]} holds logs of IIS alone, {lacking[0]} none: if they are of one collection, "

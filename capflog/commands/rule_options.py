@@ -47,19 +47,19 @@ def rulebook() -> Rulebook:
     meta = click.get_current_context().meta
     folders = meta.get(_KEY, ())
     book = with_folders(folders) if folders else builtin()
-    meta[_LEFT_OUT] = bool(book.errors)
+    empty = [folder for folder in folders if not any(path.suffix in (".yaml", ".yml") for path in folder.iterdir())]
+    meta[_LEFT_OUT] = bool(book.errors or empty)
     if meta.get(_TOLD) == folders:
         return book
     meta[_TOLD] = folders
     tell(book)
-    for folder in folders:
-        if not any(path.suffix in (".yaml", ".yml") for path in folder.iterdir()):
-            say(f"--rules {folder}: no rule in it: files that end in .yaml or .yml, not in folders below")
+    for folder in empty:
+        say(f"--rules {folder}: no rule in it: files that end in .yaml or .yml, not in folders below")
     return book
 
 
 def left_out() -> bool:
-    """Tell whether a rule of the rulebook that was loaded could not be read."""
+    """Tell whether a rule of the rulebook that was loaded could not be read, or a folder of rules has none."""
     return bool(click.get_current_context().meta.get(_LEFT_OUT))
 
 

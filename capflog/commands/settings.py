@@ -187,6 +187,11 @@ def user_file() -> Path:
     return user_config_path("capflog", appauthor=False) / "capflog.toml"
 
 
+def _there(path: Path) -> bool:
+    """Tell whether there is something of that name: of what cannot be read it is told, it is not passed over."""
+    return path.is_file() if path.name == "pyproject.toml" else os.path.lexists(path)
+
+
 def load(folder: Path, *, named: Path | None = None, lenient: bool = False) -> Settings:
     """Read the settings that hold in a folder: of the file ``named``, or of the nearest and of the user's own.
 
@@ -204,10 +209,10 @@ def load(folder: Path, *, named: Path | None = None, lenient: bool = False) -> S
         paths = [place / name for name in NAMES]
         found.looked += paths
         # The first that has something to say; the user's own is read as that.
-        if any(path.is_file() and path != own and read(found, path, own=False, lenient=lenient) for path in paths):
+        if any(_there(path) and path != own and read(found, path, own=False, lenient=lenient) for path in paths):
             break
     found.looked.append(own)
-    if own.is_file():
+    if _there(own):
         read(found, own, own=True, lenient=lenient)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,10 @@ from capflog.gate import Excuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+
+#: The largest file that is read. (bytes)
+_MOST = 1_000_000
 
 
 def read(found: Settings, path: Path, *, own: bool, lenient: bool = False) -> bool:
@@ -45,8 +50,8 @@ def _document(path: Path) -> dict[str, Any] | None:
     import tomllib  # noqa: PLC0415  (only where there is a file)
 
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+        document = tomllib.loads(_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if words.startswith("Invalid value"):
             words += '; texts stand in quotes: "..."'
@@ -58,6 +63,19 @@ def _document(path: Path) -> dict[str, Any] | None:
         table = tool.get("capflog") if isinstance(tool, dict) else None
         return table if isinstance(table, dict) else None
     return document
+
+
+def _text(path: Path) -> str:
+    """Read a file of settings. Raises OSError, ValueError."""
+    if not path.is_file():
+        # A pipe would be waited for, a device has no end; of a link that leads nowhere it is told where that is.
+        path.stat()
+        raise ValueError("it is no file")
+    with path.open("rb") as file:
+        content = file.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise ValueError(f"it is larger than {_MOST:,} bytes: no file of settings is")
+    return content.decode("utf-8-sig")
 
 
 def _take(found: Settings, path: Path, name: str, value: Any, *, own: bool) -> None:
@@ -78,7 +96,7 @@ def _take(found: Settings, path: Path, name: str, value: Any, *, own: bool) -> N
 
 def _speaks_of_capflog(path: Path) -> bool:
     try:
-        return b"[tool.capflog" in path.read_bytes()
+        return path.is_file() and b"[tool.capflog" in path.read_bytes()
     except OSError:
         return False
 
@@ -98,7 +116,7 @@ def _value(path: Path, key: Key, value: Any) -> Any:
             return value
         raise SettingsError(f"{path}: '{key.name}' is true or false")
     if key.kind == "number":
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return value
         raise SettingsError(f"{path}: '{key.name}' is a number")
     several = key.kind in ("words", "paths")
@@ -109,6 +127,8 @@ def _value(path: Path, key: Key, value: Any) -> Any:
             f"{path}: '{key.name}' is {f'a list of texts, such as [{example}]' if several else 'a text'}"
         )
     texts = [str(one) for one in many]
+    if key.name == "fail-on" and not texts:
+        raise SettingsError(f"{path}: 'fail-on' names nothing, so that no gate could fail")
     for text in texts:
         if key.choices and text not in key.choices:
             raise SettingsError(f"{path}: '{key.name}' is one of {', '.join(key.choices)}")
@@ -141,7 +161,10 @@ def _ignores(path: Path, value: Any) -> Iterator[Excuse]:
             until = until.date()
         if not isinstance(until, date):
             raise SettingsError(f"{place} ({rule}): 'until' is wanted: the last day on which it holds, 2027-01-31")
-        devices = [devices] if isinstance(devices, str) else [] if devices is None else devices
-        if not isinstance(devices, list) or not all(isinstance(device, str) for device in devices):
-            raise SettingsError(f"{place} ({rule}): 'devices' is a list of names, * in them")
-        yield Excuse(rule.strip(), " ".join(reason.split()), until, tuple(devices), str(path))
+        devices = [devices] if isinstance(devices, str) else devices
+        if devices is not None and (
+            not isinstance(devices, list) or not devices or not all(isinstance(device, str) for device in devices)
+        ):
+            # (An empty list must not come to mean all devices.)
+            raise SettingsError(f"{place} ({rule}): 'devices' is a list of names, * in them; without it it is of all")
+        yield Excuse(rule.strip(), " ".join(reason.split()), until, tuple(devices or ()), str(path))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from capflog.analysis import analyze
-from capflog.gate import Excuse, Known, Wanted, judge
+from capflog.gate import Excuse, Kept, Known, Wanted, judge
 from capflog.model import Evidence, Finding, Member, NotChecked, Report
 from capflog.outputs import FORMATS, Look
 from capflog.results import Result
@@ -79,7 +79,12 @@ def mixed() -> Result:
         ignore=("quiet-*",),
         least=95,
         excuses=(Excuse("excused-*", "being repaired", date(2027, 2, 1)),),
-        known=Known({"known-one": ("error", frozenset()), "grown-one": ("error", frozenset({h.PHONE}))}),
+        known=Known(
+            {
+                "known-one": Kept("error", "service", frozenset(), resolved=False),
+                "grown-one": Kept("error", "devices", frozenset({h.PHONE}), resolved=False),
+            }
+        ),
     )
 
 
