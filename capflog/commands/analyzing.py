@@ -131,6 +131,10 @@ def keep_in(analysis: Analysis, store: Path | None) -> list[str]:
 
 def read_only(bundles: Sequence[str], clocks: Clocks) -> Analysis:
     """Analyze and tell what is damaged; nothing is kept."""
+    from capflog.commands.last import asked_of  # noqa: PLC0415
+
+    if (name := asked_of()) is not None:
+        stop(f"--of {name}: it is asked of what was analyzed before, so no bundle can be named beside it")
     with unreadable_ends(), shown_progress() as progress:
         analysis = read(bundles, clocks.told, progress)
     remarks(analysis.report, clocks.told)

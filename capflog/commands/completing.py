@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import click
 
+    from capflog.store import Store
+
     Supply = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
 
 _HARMLESS = re.compile(r"[A-Za-z0-9_.:@+/-]+")
@@ -67,6 +69,21 @@ def known_failures(context: click.Context) -> Iterable[str]:
 @_supply
 def known_devices(context: click.Context) -> Iterable[str]:
     """Name the devices of what was analyzed last."""
+    with _store(context) as kept:
+        run = kept.latest()
+        return [] if run is None else kept.devices(run.id)
+
+
+@_supply
+def kept_bundles(context: click.Context) -> Iterable[tuple[str, str]]:
+    """Name the bundles whose analyses are kept, the newest first."""
+    with _store(context) as kept:
+        runs = {run.bundle: f"analyzed {run.analysed:%Y-%m-%d %H:%M} UTC" for run in reversed(kept.runs())}
+        return [*reversed(runs.items())]
+
+
+def _store(context: click.Context) -> Store:
+    """Open the store that a call asks."""
     import os  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415
 
@@ -76,9 +93,7 @@ def known_devices(context: click.Context) -> Iterable[str]:
     told = context.params.get("store") or os.environ.get("CAPFLOG_STORE")
     if not told and "store" in (values := load(Path.cwd()).values):
         told = values["store"].value
-    with Store.open(Path(told) if told else None, create=False) as kept:
-        run = kept.latest()
-        return [] if run is None else kept.devices(run.id)
+    return Store.open(Path(told) if told else None, create=False)
 
 
 @_supply

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,19 +11,23 @@ import click
 from capflog.commands.analyzing import optional_bundles, read_only, store_option
 from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
-from capflog.commands.console import put, screen
+from capflog.commands.console import put, screen, stop
 from capflog.commands.device_options import device_options
-from capflog.commands.last import of_last
+from capflog.commands.last import of_last, of_option
 from capflog.commands.rule_options import rules_option
 from capflog.commands.where import chosen, needs_bundle, restricted, where_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from capflog.conditions import Condition
     from capflog.devices import Devices, Wish
     from capflog.store import Run, Store
+
+#: What devices are called: SEP, ATA and so on with a MAC address, or that alone; CSF and a user's name.
+_DEVICE = re.compile(
+    r"[A-Z]{0,3}(?:[0-9A-F]{12}|(?:[0-9A-F]{2}[:-]){5}[0-9A-F]{2})|(?:CSF|TCT|BOT|TAB)\w+", re.IGNORECASE
+)
 
 
 @click.command(
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     examples=(
         ("capflog devices bundle.zip", ""),
         ("capflog devices --outcome failed --outcome incomplete", "of what was analyzed last"),
+        ("capflog devices --of bundle.zip", "of an earlier analysis"),
         ("capflog devices bundle.zip --cause 'ca-*' --format csv", ""),
         ("capflog devices bundle.zip --where 'enrollment with waited > 5'", ""),
     ),
@@ -47,6 +54,7 @@ if TYPE_CHECKING:
 @where_option
 @rules_option
 @clock_options
+@of_option
 @store_option
 def devices(
     bundles: tuple[str, ...],
@@ -75,6 +83,9 @@ def devices(
 def _devices_of(bundles: Sequence[str], clocks: Clocks, store: Path | None, where: Condition | None) -> Devices:
     from capflog.devices import Devices, devices_in, devices_of  # noqa: PLC0415
 
+    for name in bundles:
+        if _DEVICE.fullmatch(name) and not Path(name).exists():
+            stop(f"{name}: no such file or folder; if that is a device: capflog timeline {name}")
     if bundles:
         analysis = read_only(bundles, clocks)
         report, zone = analysis.report, analysis.alignment.display_zone

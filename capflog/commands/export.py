@@ -14,7 +14,7 @@ from capflog.commands.clock_options import Clocks, clock_options
 from capflog.commands.completing import known_devices
 from capflog.commands.console import note, put_bytes, stop
 from capflog.commands.helping import Named
-from capflog.commands.last import of_last
+from capflog.commands.last import analyzed_when, of_last, of_option
 from capflog.commands.output_options import unwritable, write_whole
 from capflog.commands.rule_options import rules_option
 from capflog.commands.where import chosen, needs_bundle, restricted, where_option
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ("capflog export bundle.zip --format ecs | gzip > events.ndjson.gz", ""),
         ("capflog export bundle.zip --format otlp-json -o logs.jsonl", ""),
         ("capflog export --format sqlite -o last.sqlite", "of what was analyzed last"),
+        ("capflog export --of bundle.zip --format ecs", "of what is kept of an earlier analysis"),
         ("capflog export bundle.zip -o events.parquet --device 'SEP74*'", "the file's name tells the format"),
         ("capflog export bundle.zip --format ecs --where 'enrollment with outcome = failed'", ""),
     ),
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
 @where_option
 @rules_option
 @clock_options
+@of_option
 @store_option
 def export(
     bundles: tuple[str, ...],
@@ -96,8 +98,8 @@ def export(
         # Written while the store is open: it is read as it is written.
         document, lines = _of_store(kept, run, device)
         note(
-            f"of {run.bundle}, analyzed last: the lines that timelines show; all lines, and what was read out of them "
-            "(URL, status, user), are had with the bundle's name"
+            f"of {run.bundle}, {analyzed_when(run)}: the lines that timelines show; all lines, and what was read out "
+            "of them (URL, status, user), are had with the bundle's name"
         )
         _write(wanted, output, document, lines)
 

@@ -14,7 +14,7 @@ from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
 from capflog.commands.console import detail, note, put, put_bytes, screen, stop
 from capflog.commands.helping import Named
-from capflog.commands.last import of_last
+from capflog.commands.last import analyzed_when, of_last, of_option
 from capflog.commands.rule_options import rules_option
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ _FORMATS = {
 )
 @rules_option
 @clock_options
+@of_option
 @store_option
 def sql(
     query: str | None, bundles: tuple[str, ...], tables: bool, form: str, clocks: Clocks, store: Path | None
@@ -161,7 +162,8 @@ def _lacking(run: Run, columns: set[str]) -> str:
     lost = sorted(columns & {*VALUES, "session"})
     words = joined(lost) if len(lost) <= 5 else f"{', '.join(lost[:3])} and {len(lost) - 3} more columns"
     none = f"; {words} {'is' if len(lost) == 1 else 'are'} not kept and empty here" if lost else ""
-    return f"events of {run.bundle}, analyzed last, are those that timelines show{none}: name the bundle to have all"
+    whose = f"events of {run.bundle}, {analyzed_when(run)}, are those that timelines show"
+    return f"{whose}{none}: name the bundle to have all"
 
 
 def _write(found: Rows, form: str) -> None:

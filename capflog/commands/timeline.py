@@ -13,7 +13,7 @@ from capflog.commands.clock_options import Clocks, clock_options
 from capflog.commands.completing import known_devices
 from capflog.commands.console import note, put, screen, stop
 from capflog.commands.excerpt_options import excerpt_options
-from capflog.commands.last import of_last
+from capflog.commands.last import of_last, of_option
 from capflog.commands.rule_options import rules_option
 from capflog.commands.where import chosen, cut, needs_bundle, where_option
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 @where_option
 @rules_option
 @clock_options
+@of_option
 @store_option
 def timeline(
     device: str,
@@ -115,6 +116,12 @@ def _timelines_of(
             return []
         return [cut(one, ids) for one in timelines(analysis, fit, every=every)]
     needs_bundle(where, bundles)
+    # (A folder may be called as a device is.)
+    if Path(device).is_file():
+        stop(
+            f"{device}: that is a file, and no device is named; 'capflog timeline DEVICE {device}', and "
+            f"'capflog devices {device}' lists the devices"
+        )
 
     def ask(kept: Store, run: Run) -> list[Timeline]:
         wanted = match_devices(device, kept.devices(run.id))
