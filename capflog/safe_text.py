@@ -42,6 +42,15 @@ def escape(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+#: So many characters of a line are shown to people: whoever writes into a log could fill their screen with one.
+LONGEST = 2000
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """Cut a line of a log that is longer than anybody reads, and say how much that leaves out."""
+    return text if len(text) <= most else f"{text[:most]} ... ({len(text) - most:,} more characters)"
+
+
 def visible(text: str, *, ascii: bool = False) -> str:  # noqa: A002  (the word that says it)
     r"""Make text harmless and show what is in it: one line, in which every character can be seen.
 

@@ -256,7 +256,7 @@ def test_with_a_baseline_only_what_is_new_fails(capflog: Call, sample: Find, tmp
 def test_a_baseline_that_cannot_be_written_is_told(capflog: Call, sample: Find, tmp_path: Path) -> None:
     said = capflog("check", sample("healthy"), "--baseline", tmp_path / "no" / "known.json", "--write-baseline")
     assert said.status == 2
-    assert "known.json: not written: No such file or directory" in said.err
+    assert "known.json: cannot be written: there is no folder" in said.err
 
 
 def test_ignores_of_the_settings_have_a_reason_and_an_end(

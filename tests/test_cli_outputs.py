@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
+import subprocess
+import sys
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,3 +104,85 @@ def test_several_collections_read_as_one_are_told(capflog: Call, sample: Find, h
     ca.rename(here / "iis" / ca.name)
     assert told not in capflog("analyze", "monday", "iis").err
     assert told not in capflog("analyze", "monday", here / "iis" / ca.name).err
+
+
+def test_no_file_is_written_over_one_that_is_read(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.zip"
+    bundle.write_bytes(before := sample("healthy").read_bytes())
+    (tmp_path / "link.zip").symlink_to(bundle)
+    known = tmp_path / "known.json"
+    assert capflog("check", bundle, "--baseline", known, "--write-baseline").status == 0
+    for words in (
+        ("analyze", bundle, "-o", f"json={bundle}"),
+        ("check", bundle, "-o", f"json={tmp_path / 'link.zip'}"),
+        ("check", bundle, "--baseline", known, "-o", known),
+        ("check", bundle, "--baseline", bundle, "--write-baseline"),
+        ("export", bundle, "--format", "ecs", "-o", bundle),
+    ):
+        said = capflog(*words)
+        assert (said.status, said.out, said.err.count("\n")) == (2, "", 1), words
+        assert "it is read in this call, and would be lost" in said.err
+    assert bundle.read_bytes() == before
+
+
+def test_a_file_that_is_written_anew_keeps_its_mode(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.touch()
+    path.chmod(0o600)
+    assert capflog("analyze", sample("healthy"), "-o", path).status == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.stat().st_size
+
+
+@pytest.mark.parametrize("word", ["Junit=report.xml", "sarfi=x.sarif", "jsn=r.json", "JSON=r.json"])
+def test_a_misspelt_format_makes_no_file_of_that_name(
+    word: str, capflog: Call, sample: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = capflog("check", sample("healthy"), "-o", word)
+    assert (said.status, said.out) == (2, "")
+    assert "did you mean" in said.err
+    assert capflog("check", sample("healthy"), "-o", "./a=b.json").status == 0
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a=b.json"]
+
+
+def process(*words: str | Path, **more: Any) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "capflog", *map(str, words)], cwd=ROOT, check=False, **more)
+
+
+def test_what_standard_output_goes_to_is_not_lost(sample: Find, tmp_path: Path) -> None:
+    log = tmp_path / "ci.log"
+    log.write_text("earlier\n", encoding="utf-8")
+    for place in ("/dev/stdout", "/dev/fd/1", str(log)):
+        with log.open("ab") as out:
+            done = process("check", sample("healthy"), "-o", f"json={place}", stdout=out, stderr=subprocess.PIPE)
+        assert done.returncode == 2
+        assert b"goes there already" in done.stderr
+    assert log.read_text(encoding="utf-8") == "earlier\n"
+
+
+def test_a_status_stays_where_nobody_reads_errors(sample: Find, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = process("check", sample("healthy"), tmp_path / "gone.zip", stdout=subprocess.DEVNULL, stderr=write)
+    os.close(write)
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("words", ["check -", "analyze -", "sql -", "diff - BUNDLE"])
+def test_a_closed_standard_input_is_told(words: str, sample: Find) -> None:
+    called = [str(sample("healthy")) if word == "BUNDLE" else word for word in words.split()]
+    code = f"import os, sys; os.close(0); os.execv(sys.executable, [sys.executable, '-m', 'capflog', *{called!r}])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"capflog: -: standard input is closed\n")
+
+
+def test_a_line_of_a_megabyte_fills_no_screen(capflog: Call, tmp_path: Path) -> None:
+    log = tmp_path / "nginx00000001.txt"
+    lead = "nginx: [warn] login_to_certsrv_ca: Curl call for MS CA login failed with return code 6 (Could not resolve: "
+    log.write_text(f"{lead}{'w' * 1_000_000})\n", encoding="utf-8")
+    for words in (["check"], ["analyze"], ["check", "--format", "junit"], ["check", "--format", "markdown"]):
+        said = capflog(*words, log)
+        assert "ca-dns-failure" in said.out
+        assert len(said.out) < 100_000
+    assert "more characters)" in capflog("check", log).out

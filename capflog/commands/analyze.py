@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from capflog.commands.analyzing import analyzed, bundles_argument, store_options, unreadable_ends
+from capflog.commands.analyzing import analyzed, bundles_argument, store_options, unreadable_ends, wants_store
 from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
 from capflog.commands.console import note
@@ -50,8 +50,9 @@ def analyze(
     no_store: bool,
 ) -> None:
     """Read BUNDLE and tell what is wrong, why, the lines that prove it, and what to do."""
+    outputs.spare(bundles)
     with unreadable_ends():
-        analysis = analyzed(bundles, clocks.told, store, keep=not no_store)
+        analysis = analyzed(bundles, clocks.told, store, keep=wants_store(no_store=no_store))
     report, ids = analysis.report, None
     collections = _collections(bundles, report)
     if collections > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from capflog.commands.completing import known_files
-from capflog.commands.console import detail, note, quiet, stop, verbose
+from capflog.commands.console import detail, note, quiet, stdin, stop, verbose
 from capflog.commands.rule_options import rulebook
+from capflog.commands.settings import is_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +41,11 @@ store_option = click.option(
 )
 
 
+def wants_store(*, no_store: bool) -> bool:
+    """Tell whether an analysis is kept: a store that the call names goes before settings that want none."""
+    return not no_store or (is_typed("--store") and not is_typed("--no-store"))
+
+
 def read(bundles: Sequence[str], told: Told, progress: Progress) -> Analysis:
     """Analyze bundles as one; raises :class:`capflog.bundle.BundleError` where nothing could be read."""
     from capflog.analysis import analyze  # noqa: PLC0415  (numpy is behind it)
@@ -49,7 +54,7 @@ def read(bundles: Sequence[str], told: Told, progress: Progress) -> Analysis:
     detail(f"{len(book.rules)} rules are asked")
     # An analysis makes millions of objects and drops none before it ends: looking for cycles among them is in vain.
     gc.disable()
-    return analyze(bundles, sys.stdin.buffer if "-" in bundles else None, book, progress, told=told)
+    return analyze(bundles, stdin() if "-" in bundles else None, book, progress, told=told)
 
 
 @contextmanager

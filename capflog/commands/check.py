@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from capflog.commands.analyzing import bundles_argument, store_options
+from capflog.commands.analyzing import bundles_argument, store_options, wants_store
 from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
 from capflog.commands.completing import known_failures, known_rules
 from capflog.commands.console import FAILED, note, say, stop
+from capflog.commands.files import unwritable, write_whole
 from capflog.commands.judging import groups_of, judged, one_collection
-from capflog.commands.output_options import Outputs, output_options, write_whole
+from capflog.commands.output_options import Outputs, output_options
 from capflog.commands.rule_options import rulebook, rules_option
 from capflog.commands.settings import Words, at_call
 from capflog.commands.types import Percent
@@ -134,10 +135,14 @@ def check(
     excuses = tuple(at_call(click.get_current_context()).ignores)
     today = datetime.now(UTC).date()
     over = ended(excuses, today)
+    outputs.spare([*bundles, *([baseline] if baseline else [])])
+    if write_baseline and baseline is not None and (broken := unwritable(baseline, bundles)):
+        stop(f"--baseline {baseline}: cannot be written: {broken}")
     wanted = Wanted(fail_on, select, ignore, min_coverage, excuses, today=today, require=require, remarks=tuple(over))
     if not write_baseline:
         wanted = replace(wanted, known=_baseline(baseline))
-    results = judged(groups_of(bundles, together=together), wanted, outputs, clocks, store, keep=not no_store)
+    keep = wants_store(no_store=no_store)
+    results = judged(groups_of(bundles, together=together), wanted, outputs, clocks, store, keep=keep)
     gates = [result.gate for result in results if result.gate is not None]
     void = [line.partition(": ")[2] for gate in gates for line in gate.untrusted if line.startswith("input: ")]
     if len(results) == 1 and not any(member.source for member in results[0].report.members):

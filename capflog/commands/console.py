@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import click
 
@@ -28,13 +29,22 @@ def _said(name: str) -> Any:
 
 
 def quiet() -> bool:
-    """Tell whether nothing but failures is to be told."""
-    return bool(_said(QUIET))
+    """Tell whether nothing but failures is to be told; -v in the call goes before settings that say so."""
+    from capflog.commands.settings import is_typed  # noqa: PLC0415  (which knows of this module)
+
+    return bool(_said(QUIET)) and not (_said(VERBOSE) and is_typed("--verbose") and not is_typed("--quiet"))
 
 
 def verbose() -> bool:
     """Tell whether more is to be told."""
     return bool(_said(VERBOSE)) and not quiet()
+
+
+def stdin() -> BinaryIO:
+    """Give standard input; where it is closed the command ends with a line."""
+    if sys.stdin is None:
+        stop("-: standard input is closed")
+    return sys.stdin.buffer
 
 
 def encodes_unicode(stream: Any) -> bool:
@@ -75,7 +85,9 @@ def say(message: str) -> None:
     context = click.get_current_context(silent=True)
     if context is not None and context.resilient_parsing:
         return
-    click.echo(f"capflog: {visible(message, ascii=not encodes_unicode(sys.stderr))}", err=True)
+    # (Nobody may read it any more: what is done, and its exit status, stay the same.)
+    with suppress(OSError):
+        click.echo(f"capflog: {visible(message, ascii=not encodes_unicode(sys.stderr))}", err=True)
 
 
 def note(message: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from capflog.commands.analyzing import read_only
 from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
 from capflog.commands.completing import known_files
-from capflog.commands.console import FAILED, put, screen, stop
+from capflog.commands.console import FAILED, put, screen, stdin, stop
 from capflog.commands.rule_options import rules_option
 
 if TYPE_CHECKING:
@@ -178,7 +177,7 @@ def _kept(path: str) -> list[Any] | None:
 def _text(path: str) -> str | bytes | None:
     """Read what may be JSON; None: it is none, or cannot be read (the analysis then says why)."""
     if path == "-":
-        stream: BinaryIO = sys.stdin.buffer
+        stream: BinaryIO = stdin()
         peek = getattr(stream, "peek", None)
         if peek is not None:
             return stream.read() if _may_be(peek(_LOOK)) else None

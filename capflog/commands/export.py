@@ -13,9 +13,9 @@ from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
 from capflog.commands.completing import known_devices
 from capflog.commands.console import note, put_bytes, stop
+from capflog.commands.files import unwritable, write_whole
 from capflog.commands.helping import Named
 from capflog.commands.last import analyzed_when, of_last, of_option
-from capflog.commands.output_options import unwritable, write_whole
 from capflog.commands.rule_options import rules_option
 from capflog.commands.where import chosen, needs_bundle, restricted, where_option
 from capflog.exports import EXPORTS, Export, export_of
@@ -86,7 +86,7 @@ def export(
     """
     output = None if output == Path("-") else output
     wanted = _format(form, output)
-    if output is not None and (why := unwritable(output)):
+    if output is not None and (why := unwritable(output, bundles)):
         stop(f"--output {output}: cannot be written: {why}")
     if bundles:
         document, lines = _of_bundles(bundles, clocks, device, where)

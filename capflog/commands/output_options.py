@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import tempfile
-from contextlib import suppress
+import re
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -15,6 +13,7 @@ import click
 
 from capflog.commands.completing import known_files
 from capflog.commands.console import put, put_bytes, say, screen, stop
+from capflog.commands.files import unwritable, write_whole
 from capflog.commands.helping import Named
 from capflog.outputs import FORMATS, Format, Look, format_of
 
@@ -41,6 +40,12 @@ class Outputs:
     def events(self) -> bool:
         """Tell whether one of them shows events."""
         return any(form.events for form in self._all())
+
+    def spare(self, read: Iterable[str | Path]) -> None:
+        """End the call where a file would be written over one that it reads."""
+        for _, path in self.files:
+            if why := unwritable(path, read):
+                stop(f"--output {path}: cannot be written: {why}")
 
     def _all(self) -> Iterable[Format]:
         return (self.form, *(form for form, _ in self.files))
@@ -75,26 +80,6 @@ def _write(form: Format, path: Path, results: Sequence[Result], display: Zone | 
     except OSError as error:
         return f"{path}: not written: {error.strerror or error}"
     return ""
-
-
-def write_whole(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file beside its place and move it there in the end: nobody sees a half of it. Raises OSError."""
-    if path.exists() and not path.is_file():
-        with path.open("wb") as out:  # a device, a pipe
-            out.writelines(pieces)
-        return
-    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.resolve().parent)
-    try:
-        with os.fdopen(number, "wb") as out:
-            out.writelines(pieces)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path.resolve())
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,23 +131,6 @@ def _files(output: Sequence[str]) -> tuple[tuple[Format, Path], ...]:
     return tuple(files)
 
 
-def unwritable(path: Path) -> str:
-    """Say why no file can be written there, as far as that can be told before ("": it may be)."""
-    place, refused = Path(os.path.realpath(path)), os.strerror(errno.EACCES)
-    try:
-        if place.is_dir():
-            return "it is a folder"
-        if place.exists() and not place.is_file():
-            return "" if os.access(place, os.W_OK) else refused  # a device, a pipe
-        if not place.parent.exists():
-            return f"there is no folder {path.parent}"
-        if not place.parent.is_dir():
-            return f"{path.parent} is no folder"
-    except OSError as error:
-        return error.strerror or str(error)
-    return "" if os.access(place.parent, os.W_OK | os.X_OK) else f"{path.parent}: {refused}"
-
-
 def _file(text: str) -> tuple[Format, Path]:
     name, equals, path = text.partition("=")
     if text == "-" or (equals and name in FORMATS and path == "-"):
@@ -170,10 +138,11 @@ def _file(text: str) -> tuple[Format, Path]:
     if equals and name in FORMATS and path:
         return FORMATS[name], Path(path)
     form = format_of(text)
-    if form is None:
+    if form is None or (equals and re.fullmatch(r"[A-Za-z-]+", name)):
+        # (A file may have such a name: ./a=b.json.)
         import difflib  # noqa: PLC0415
 
-        near = difflib.get_close_matches(name, list(FORMATS), n=1) if equals else []
+        near = difflib.get_close_matches(name.lower(), list(FORMATS), n=1) if equals else []
         offer = f"did you mean {near[0]}={path}?" if near else f"the formats are {', '.join(FORMATS)}"
         stop(f"--output {text}: NAME=FILE is wanted, such as json=report.json; {offer}")
     return form, Path(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import click
 from capflog.commands.analyzing import optional_bundles, read_only, shown_progress, store_option
 from capflog.commands.base import Command
 from capflog.commands.clock_options import Clocks, clock_options
-from capflog.commands.console import detail, note, put, put_bytes, screen, stop
+from capflog.commands.console import detail, note, put, put_bytes, screen, stdin, stop
 from capflog.commands.helping import Named
 from capflog.commands.last import analyzed_when, of_last, of_option
 from capflog.commands.rule_options import rules_option
@@ -106,7 +105,7 @@ def _text_of(query: str, bundles: Sequence[str]) -> str:
         return query
     if "-" in bundles:
         stop("-: standard input cannot be both the query and the bundle")
-    return sys.stdin.buffer.read().decode("utf-8-sig", "replace")
+    return stdin().read().decode("utf-8-sig", "replace")
 
 
 @contextmanager

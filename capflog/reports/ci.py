@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from capflog.reports.layout import joined, some, source_name
 from capflog.reports.times import Times, of_node, zone_assumed
 from capflog.results import damage
-from capflog.safe_text import visible
+from capflog.safe_text import shortened, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -155,7 +155,7 @@ def when(finding: Finding, result: Result, look: Look) -> str:
 
 def proof(line: Evidence) -> str:
     """Show a line that proves a finding: where it stands, and the line."""
-    return visible(f"{line.member}:{line.line}: {line.text}")
+    return visible(f"{line.member}:{line.line}: {shortened(line.text)}")
 
 
 def proofs(finding: Finding, most: int | None = None) -> list[str]:

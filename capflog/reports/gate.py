@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from capflog.reports.layout import Page, some
+from capflog.safe_text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,4 +90,4 @@ def _failing(page: Page, judged: Judged) -> None:
     )
     if finding.evidence:
         proof = finding.evidence[0]
-        page.add(page.join(page.log(f"{proof.member}:{proof.line}: {proof.text}")), indent=11)
+        page.add(page.join(page.log(f"{proof.member}:{proof.line}: {shortened(proof.text)}")), indent=11)

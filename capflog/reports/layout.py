@@ -17,7 +17,7 @@ from rich.text import Text
 from capflog.safe_text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 #: No page is narrower than this many cells, however narrow the terminal.
@@ -105,24 +105,38 @@ def wrap(text: Text, width: int) -> list[Text]:
 
     Where it has line ends (what went through ``visible`` has none of a log's), lines end there in any case.
     """
-    plain = text.plain
-    if "\n" in plain:
+    if "\n" in text.plain:
         return [line for part in text.split("\n", allow_blank=True) for line in wrap(part, width)]
-    lines: list[Text] = []
+    spans = list(_lines(text.plain, width))
+    if text.spans:
+        # Cut at once: cutting off line by line would copy what is left each time.
+        edges = sorted({edge for span in spans for edge in span})
+        pieces = dict(zip(zip([0, *edges], [*edges, len(text)], strict=True), text.divide(edges), strict=True))
+        lines = [pieces[span] if span in pieces else text[slice(*span)] for span in spans]
+    else:
+        lines = [Text(text.plain[begin:end], text.style) for begin, end in spans]
+    for line in lines:
+        line.rstrip()
+    return lines or [Text("")]
+
+
+def _lines(plain: str, width: int) -> Iterator[tuple[int, int]]:
+    """Give the begin and the end of each line."""
     start = 0
     while start < len(plain):
         end = _fitting(plain, start, width)
         if end == len(plain):
-            lines.append(text[start:end])
-            break
+            yield start, end
+            return
         blank = end if plain[end] == " " else plain.rfind(" ", start + 1, end)
         if not plain[start:blank].strip():
             blank = -1
         if blank > start:
-            following = plain.find(" ", blank + 1)
-            word = plain[blank + 1 : following if following >= 0 else len(plain)]
+            # A word that is longer than a line is as good as one that ends beyond it.
+            following = plain.find(" ", blank + 1, blank + width + 2)
+            word = plain[blank + 1 : following if following >= 0 else blank + width + 2]
             if plain[end] == " " or cell_len(word) <= width:
-                lines.append(text[start:blank])
+                yield start, blank
                 start = blank
                 while start < len(plain) and plain[start] == " ":
                     start += 1
@@ -130,15 +144,12 @@ def wrap(text: Text, width: int) -> list[Text]:
         floor = max(start + (end - start) // 2, blank + 1)
         cut = _place_to_cut(plain, floor, end)
         if not cut and blank > start:
-            lines.append(text[start:blank])
+            yield start, blank
             start = blank + 1
             continue
         cut = cut or end
-        lines.append(text[start:cut])
+        yield start, cut
         start = cut
-    for line in lines:
-        line.rstrip()
-    return lines or [Text("")]
 
 
 @dataclass(frozen=True, slots=True)

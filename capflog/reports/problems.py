@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from capflog.reports.layout import PROSE, Page, short_names, some
 from capflog.reports.times import Times
+from capflog.safe_text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -186,7 +187,7 @@ def _prove(page: Page, problem: Problem, times: Times) -> None:
         if line.time is not None:
             place = page.join(place, page.say("  " + times.told(line.time, exact=line.source == "capf")))
         page.add(place, first=label, indent=_INDENT, hang=_LABEL)
-        page.add(page.log(line.text), indent=_INDENT + _LABEL + 2)
+        page.add(page.log(shortened(line.text)), indent=_INDENT + _LABEL + 2)
         if others:
             places = ", ".join(f"{names[other.member]}:{other.line}" for other in others[:_ALSO])
             more_places = f" and {len(others) - _ALSO} more" if len(others) > _ALSO else ""

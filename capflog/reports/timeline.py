@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from capflog.reports.excerpt import FIRST, LAST, bounded
 from capflog.reports.layout import Page, joined, seconds, short_names, some, source_name
 from capflog.reports.times import Times, of_ca, unaligned
+from capflog.safe_text import shortened
 from capflog.steps import WORDS
 
 if TYPE_CHECKING:
@@ -374,7 +375,7 @@ class _Rows:
         if row.among:
             mark = " ?"
             word = f"PERHAPS (of {row.among:,})" + (f", {word}" if word else "")
-        text = row.text
+        text = shortened(row.text)
         if row.time is not None and (stamp := _STAMP.match(text)) and stamp.end() < len(text):
             text = text[stamp.end() :]
         words = page.join(page.say(f"{word}  " if word else "", strong), page.log(text, style))
