@@ -15,26 +15,23 @@ from capflog.commands.console import OK, UNUSABLE, say
 from capflog.commands.settings import keep
 from capflog.stopping import stopped
 
-#: The commands in the order in which one meets them; each is loaded when it is called.
+#: The commands in the order in which one meets them: where each is, which is loaded when it is called, and what it is.
 COMMANDS = {
-    name: f"capflog.commands.{where}"
-    for name, where in {
-        "analyze": "analyze:analyze",
-        "devices": "devices:devices",
-        "timeline": "timeline:timeline",
-        "check": "check:check",
-        "diff": "diff:diff",
-        "export": "export:export",
-        "sql": "sql:sql",
-        "inspect": "inspect:inspect",
-        "explain": "explain:explain",
-        "rules": "rules:rules",
-        "rule": "rules:rule",
-        "config": "config:config",
-        "schema": "schema:schema",
-        "completion": "completion:completion",
-        "help": "help:help_of",
-    }.items()
+    "analyze": ("analyze:analyze", "What is wrong, why, and what to do."),
+    "devices": ("devices:devices", "How each phone fared."),
+    "timeline": ("timeline:timeline", "One phone's way through all logs, on one clock."),
+    "check": ("check:check", "The analysis as a gate: exit status 1 where it fails."),
+    "diff": ("diff:diff", "What differs between two bundles."),
+    "export": ("export:export", "The events, for log platforms and databases."),
+    "sql": ("sql:sql", "A question in SQL."),
+    "inspect": ("inspect:inspect", "What each member of a bundle is."),
+    "explain": ("explain:explain", "What a code means here, and what to do."),
+    "rules": ("rules:rules", "Every rule; tests of rules, your own too."),
+    "rule": ("rules:rule", "One rule: its cause, how it is recognised, what to do."),
+    "config": ("config:config", "The settings, and where each is from."),
+    "schema": ("schema:schema", "JSON Schemas of what capflog prints and reads."),
+    "completion": ("completion:completion", "Print what a shell needs to complete capflog's words."),
+    "help": ("help:help_of", "Show how a command is called."),
 }
 
 #: Under which titles help lists them.

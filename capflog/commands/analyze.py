@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    short_help="What is wrong, why, and what to do.",
     examples=(
         ("capflog analyze bundle.zip", ""),
         ("capflog analyze capf00000001.txt nginx00000001.txt u_ex190116.log", "several files are read as one bundle"),

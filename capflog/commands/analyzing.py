@@ -16,6 +16,7 @@ from capflog.commands.settings import is_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import BinaryIO
 
     from capflog.analysis import Analysis
     from capflog.commands.clock_options import Clocks
@@ -46,15 +47,18 @@ def wants_store(*, no_store: bool) -> bool:
     return not no_store or (is_typed("--store") and not is_typed("--no-store"))
 
 
-def read(bundles: Sequence[str], told: Told, progress: Progress) -> Analysis:
-    """Analyze bundles as one; raises :class:`capflog.bundle.BundleError` where nothing could be read."""
+def read(bundles: Sequence[str], told: Told, progress: Progress, stream: BinaryIO | None = None) -> Analysis:
+    """Analyze bundles as one; raises :class:`capflog.bundle.BundleError` where nothing could be read.
+
+    ``stream``: what ``-`` is, instead of standard input.
+    """
     from capflog.analysis import analyze  # noqa: PLC0415  (numpy is behind it)
 
     book = rulebook()
     detail(f"{len(book.rules)} rules are asked")
     # An analysis makes millions of objects and drops none before it ends: looking for cycles among them is in vain.
     gc.disable()
-    return analyze(bundles, stdin() if "-" in bundles else None, book, progress, told=told)
+    return analyze(bundles, stream or (stdin() if "-" in bundles else None), book, progress, told=told)
 
 
 @contextmanager
@@ -134,13 +138,13 @@ def keep_in(analysis: Analysis, store: Path | None) -> list[str]:
         return [f"this analysis is not kept: {problem}"]
 
 
-def read_only(bundles: Sequence[str], clocks: Clocks) -> Analysis:
-    """Analyze and tell what is damaged; nothing is kept."""
+def read_only(bundles: Sequence[str], clocks: Clocks, stream: BinaryIO | None = None) -> Analysis:
+    """Analyze and tell what is damaged; nothing is kept. ``stream`` as in :func:`read`."""
     from capflog.commands.last import asked_of  # noqa: PLC0415
 
     if (name := asked_of()) is not None:
         stop(f"--of {name}: it is asked of what was analyzed before, so no bundle can be named beside it")
     with unreadable_ends(), shown_progress() as progress:
-        analysis = read(bundles, clocks.told, progress)
+        analysis = read(bundles, clocks.told, progress, stream)
     remarks(analysis.report, clocks.told)
     return analysis

@@ -215,14 +215,18 @@ def resolve(group: click.Group, ctx: click.Context, args: list[str], look: Any) 
 
 
 class Commands(click.Group):
-    """The program: its commands by name, each ``module:name`` and loaded when it is asked for.
+    """The program: its commands by name, each ``(module:name, summary)`` and loaded when it is asked for.
+
+    The module is one of capflog.commands; a list of all commands takes none.
 
     ``sections``: under which titles help lists them; those in none come last.
     """
 
     context_class = Context
 
-    def __init__(self, *args: Any, lazy: dict[str, str], sections: dict[str, tuple[str, ...]], **more: Any) -> None:
+    def __init__(
+        self, *args: Any, lazy: dict[str, tuple[str, str]], sections: dict[str, tuple[str, ...]], **more: Any
+    ) -> None:
         super().__init__(*args, **more)
         self._lazy = lazy
         self._sections = sections
@@ -255,11 +259,12 @@ class Commands(click.Group):
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         """Load a command."""
-        where = self._lazy.get(name)
-        if where is None:
+        if name not in self._lazy:
             return None
+        where, summary = self._lazy[name]
         module, attribute = where.split(":")
-        found: click.Command = getattr(import_module(module), attribute)
+        found: click.Command = getattr(import_module(f"capflog.commands.{module}"), attribute)
+        found.short_help = summary
         return found
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -268,12 +273,12 @@ class Commands(click.Group):
         with formatter.section("Options"):
             formatter.write_dl([row for option in self.get_params(ctx) if (row := option.get_help_record(ctx))])
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands in their sections."""
         wide = max(map(len, self._lazy))
         for title, names in self.in_sections():
             with formatter.section(title):
-                formatter.write_dl(aligned([(name, summary(self.get_command(ctx, name))) for name in names], wide))
+                formatter.write_dl(aligned([(name, self._lazy[name][1]) for name in names], wide))
 
     def in_sections(self) -> list[tuple[str, list[str]]]:
         """Give the titles of help with the commands under each."""

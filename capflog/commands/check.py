@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    short_help="The analysis as a gate: exit status 1 where it fails.",
     examples=(
         ('capflog check bundle.zip || echo "CES is not well"', ""),
         ("capflog check monday.zip tuesday.zip", "a verdict for each, and one exit status"),

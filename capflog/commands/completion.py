@@ -10,7 +10,6 @@ from capflog.commands.console import put
 
 @click.command(
     cls=Command,
-    short_help="Print what a shell needs to complete capflog's words.",
     examples=(
         ("capflog completion bash > ~/.local/share/bash-completion/completions/capflog", ""),
         ("capflog completion fish > ~/.config/fish/completions/capflog.fish", ""),

@@ -49,7 +49,6 @@ class _Lenient(Command):
 
 @click.command(
     cls=_Lenient,
-    short_help="The settings, and where each is from.",
     examples=(
         ("capflog config", ""),
         ("capflog config --format json", ""),

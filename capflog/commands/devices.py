@@ -32,7 +32,6 @@ _DEVICE = re.compile(
 
 @click.command(
     cls=Command,
-    short_help="How each phone fared.",
     examples=(
         ("capflog devices bundle.zip", ""),
         ("capflog devices --outcome failed --outcome incomplete", "of what was analyzed last"),

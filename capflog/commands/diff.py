@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
+import re
+import stat
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,13 +30,15 @@ _LOOK = 64
 #: How --format jsonl and the exports in JSON begin.
 _EVENTS = (b'{"bundle":"', b'{"@timestamp":', b'{"message":', b'{"resourceLogs":')
 
+#: How a report of capflog's own begins, whole or not.
+_REPORT = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"schema"\s*:\s*"capflog-')
+
 #: Bundles that are named of those that can be chosen from.
 _NAMED = 8
 
 
 @click.command(
     cls=Command,
-    short_help="What differs between two bundles.",
     examples=(
         ("capflog diff before.zip after.zip", ""),
         ("capflog diff before.json after.zip --format markdown", "before.json: of 'capflog analyze --format json'"),
@@ -87,7 +93,8 @@ class _Side:
 
     def __init__(self, option: str, path: str, wanted: str | None) -> None:
         self.option, self.path, self.wanted = option, path, wanted
-        self.reports = _kept(path)
+        text, self.stream = _opened(path)
+        self.reports = None if text is None else _kept(path, text)
         if wanted is not None and self.reports is None:
             stop(f"{option}: {path} is a bundle, there is nothing to choose")
 
@@ -103,7 +110,7 @@ class _Side:
     def document(self, other: str | None, clocks: Clocks) -> dict[str, Any]:
         """Give the report: as it was written, or of the bundle that is analyzed now. ``other``: the other's name."""
         if self.reports is None:
-            return _analyzed(self.path, clocks)
+            return _analyzed(self.path, self.stream, clocks)
         from capflog.sides import SideError, checked  # noqa: PLC0415
 
         try:
@@ -144,24 +151,26 @@ def _tell_apart(sides: tuple[_Side, _Side], documents: list[dict[str, Any]]) -> 
         document["bundle"] = {**bundle, "name": name}
 
 
-def _analyzed(path: str, clocks: Clocks) -> dict[str, Any]:
+def _analyzed(path: str, stream: BinaryIO | None, clocks: Clocks) -> dict[str, Any]:
+    """Analyze a side now. ``stream``: the pipe that its path named, of which no byte comes a second time."""
+    from capflog.bundle import name_of  # noqa: PLC0415
     from capflog.reports import json as json_report  # noqa: PLC0415
 
-    report = read_only((path,), clocks).report
-    made = json_report.document(replace(report, enrollments=[replace(one, records=[]) for one in report.enrollments]))
+    report = read_only((path,) if stream is None else ("-",), clocks, stream).report
+    bare = [replace(one, records=[]) for one in report.enrollments]
+    made = json_report.document(replace(report, bundle=name_of((path,)), enrollments=bare))
     del report
     gc.collect()  # (an analysis turns it off, and two need not be held at once)
     return made
 
 
-def _kept(path: str) -> list[Any] | None:
-    """Read the reports of a side that is JSON; None: it is a bundle."""
-    text = _text(path)
-    if text is None:
-        return None
+def _kept(path: str, text: bytes) -> list[Any] | None:
+    """Read the reports of a side that may be JSON; None: it is none of capflog's."""
     try:
         document = json.loads(text)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if _REPORT.match(text):
+            stop(f"{path}: not a report that can be compared: {_broken(error, text)}")
         return None
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, str) or not schema.startswith("capflog-"):
@@ -174,29 +183,59 @@ def _kept(path: str) -> list[Any] | None:
     return reports if isinstance(reports, list) else []
 
 
-def _text(path: str) -> str | bytes | None:
-    """Read what may be JSON; None: it is none, or cannot be read (the analysis then says why)."""
+def _broken(error: ValueError | RecursionError, text: bytes) -> str:
+    """Say what is wrong with a report that is no JSON."""
+    if isinstance(error, RecursionError):
+        return "what is in it is nested too deep"
+    if isinstance(error, json.JSONDecodeError):
+        # (A word that is cut is told by its first character.)
+        cut = error.msg.startswith("Unterminated") or error.pos >= len(error.doc.rstrip()) - len("false")
+        return "it is cut, its end is missing" if cut else f"it is damaged, line {error.lineno} is no JSON ({error.msg})"
+    return "it is cut or damaged" if isinstance(error, UnicodeDecodeError) else f"it is damaged ({error})"
+
+
+def _opened(path: str) -> tuple[bytes | None, BinaryIO | None]:
+    """Give the bytes of a side that may be JSON (None: it is none, or cannot be read, as the analysis then says).
+
+    Beside them stands what the analysis is to read instead of the path: a pipe gives its bytes once.
+    """
     if path == "-":
-        stream: BinaryIO = stdin()
-        peek = getattr(stream, "peek", None)
-        if peek is not None:
-            return stream.read() if _may_be(peek(_LOOK)) else None
-        if not stream.seekable():
-            return None
-        start = stream.read(_LOOK)
-        stream.seek(0)
-        return stream.read() if _may_be(start) else None
+        stream = stdin()
+        return _taken(stream) if _may_be(path, _start(stream)) else (None, None)
     try:
-        if not Path(path).is_file():
-            return None
-        with Path(path).open("rb") as file:
-            start = file.read(_LOOK)
-            if start.startswith(_EVENTS):
-                stop(f"{path}: it has events, a line for each, and no report to compare: keep --format json")
-            return file.read() if _may_be(start) and not file.seek(0) else None
+        kind = stat.S_IFMT(Path(path).stat().st_mode)
+        if kind not in (stat.S_IFREG, stat.S_IFIFO, stat.S_IFCHR):
+            return None, None
+        with ExitStack() as closing:
+            stream = closing.enter_context(Path(path).open("rb"))
+            if _may_be(path, _start(stream)):
+                return (stream.read(), None) if kind == stat.S_IFREG else _taken(stream)
+            if kind == stat.S_IFREG:
+                return None, None
+            closing.pop_all()  # it stays open for the analysis
+            return None, stream
     except (OSError, ValueError):
-        return None
+        return None, None
 
 
-def _may_be(start: bytes) -> bool:
+def _taken(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
+    text = stream.read()
+    return text, io.BytesIO(text)
+
+
+def _start(stream: BinaryIO) -> bytes:
+    """Look at how a stream begins; nothing of it is used up, as long as it can be peeked at or positioned."""
+    peek = getattr(stream, "peek", None)
+    if peek is not None:
+        return bytes(peek(_LOOK))
+    if not stream.seekable():
+        return b""
+    start = stream.read(_LOOK)
+    stream.seek(0)
+    return start
+
+
+def _may_be(path: str, start: bytes) -> bool:
+    if start.startswith(_EVENTS):
+        stop(f"{path}: it has events, a line for each, and no report to compare: keep --format json")
     return start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")

@@ -12,7 +12,6 @@ from capflog.commands.rule_options import rulebook
 
 @click.command(
     cls=Command,
-    short_help="What a code means here, and what to do.",
     examples=(
         ("capflog explain EST_ERR_AUTH_FAIL", ""),
         ("capflog explain 22", ""),

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    short_help="The events, for log platforms and databases.",
     examples=(
         ("capflog export bundle.zip --format timesketch -o timeline.jsonl", ""),
         ("capflog export bundle.zip --format ecs | gzip > events.ndjson.gz", ""),

@@ -12,7 +12,6 @@ from capflog.commands.console import put
 @click.command(
     "help",
     cls=Command,
-    short_help="Show how a command is called.",
     examples=(("capflog help analyze", ""), ("capflog help rules test", "")),
 )
 @click.argument("command", nargs=-1, shell_complete=known_commands)

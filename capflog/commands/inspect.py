@@ -12,7 +12,6 @@ from capflog.commands.console import put, screen
 
 @click.command(
     cls=Command,
-    short_help="What each member of a bundle is.",
     examples=(
         ("capflog inspect bundle.zip", ""),
         ("capflog inspect capf00000001.txt nginx00000001.txt", ""),

@@ -13,7 +13,6 @@ from capflog.commands.analyzing import analyzed
 from capflog.commands.console import note, say
 from capflog.commands.rule_options import left_out, rulebook
 from capflog.gate import judge
-from capflog.model import Member, Report
 from capflog.results import Result
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from capflog.commands.clock_options import Clocks
     from capflog.commands.output_options import Outputs
     from capflog.gate import Wanted
+    from capflog.model import Report
 
 
 def groups_of(bundles: Sequence[str], *, together: bool | None) -> list[tuple[str, ...]]:
@@ -109,6 +109,8 @@ def judged(
 
 
 def _unread(group: tuple[str, ...], name: str, why: str, wanted: Wanted, *, several: bool) -> Result:
+    from capflog.model import Member, Report  # noqa: PLC0415
+
     bare = why.removeprefix(f"{group[0]}: ").removeprefix(f"{name}: ")
     report = Report(name, [Member(name, None, "unreadable", bare)], [], [], [], [], [], "inconclusive", [], 0)
     gate = judge(report, wanted, [f"input: {f'{name}: {bare}' if several else why}"])

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    short_help="One rule: its cause, how it is recognised, what to do.",
     examples=(("capflog rule ca-dns-failure", ""),),
 )
 @click.argument("rule_id", metavar="ID", shell_complete=known_rules)
@@ -41,7 +40,6 @@ def rule(rule_id: str) -> None:
 
 @click.group(
     cls=Group,
-    short_help="Every rule; tests of rules, your own too.",
     invoke_without_command=True,
     examples=(("capflog rules", ""), ("capflog rules lint my-rules/", ""), ("capflog rules test my-rules/", "")),
 )

@@ -10,7 +10,6 @@ from capflog.commands.console import put, stop
 
 @click.command(
     cls=Command,
-    short_help="JSON Schemas of what capflog prints and reads.",
     examples=(
         ("capflog schema > report.schema.json", ""),
         ("capflog schema --rule > rule.schema.json", ""),

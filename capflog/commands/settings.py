@@ -14,12 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from capflog.events import SOURCES
-from capflog.gate import WHOLE
-from capflog.outputs import FORMATS
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from capflog.gate import Excuse
 
@@ -45,7 +41,26 @@ class Key:
     what: str
     default: str
     own: bool = False
-    choices: tuple[str, ...] = ()
+    among: Callable[[], tuple[str, ...]] | None = None
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """Give the words that it may be (none: any)."""
+        return self.among() if self.among else ()
+
+
+def _logs() -> tuple[str, ...]:
+    # (Whoever sets nothing need not wait for what the gate is made of.)
+    from capflog.events import SOURCES  # noqa: PLC0415
+    from capflog.gate import WHOLE  # noqa: PLC0415
+
+    return (*SOURCES, WHOLE)
+
+
+def _formats() -> tuple[str, ...]:
+    from capflog.outputs import FORMATS  # noqa: PLC0415
+
+    return tuple(FORMATS)
 
 
 KEYS = (
@@ -59,10 +74,10 @@ KEYS = (
     Key("select", "words", "the rules that 'check' asks", "all"),
     Key("ignore", "words", "the rules that 'check' does not fail for; in a file: tables [[ignore]]", "none"),
     Key("min-coverage", "number", "the least share of lines understood, in percent", "none"),
-    Key("require", "words", "the logs that a bundle must have for 'check'", "none", choices=(*SOURCES, WHOLE)),
+    Key("require", "words", "the logs that a bundle must have for 'check'", "none", among=_logs),
     Key("baseline", "path", "the file of what is known", "none"),
-    Key("format", "word", "what standard output gets, of a command that has it", "text", choices=tuple(FORMATS)),
-    Key("color", "word", "auto, always or never", "auto", choices=("auto", "always", "never")),
+    Key("format", "word", "what standard output gets, of a command that has it", "text", among=_formats),
+    Key("color", "word", "auto, always or never", "auto", among=lambda: ("auto", "always", "never")),
     Key("pager", "flag", "page a long result", "false"),
     Key("quiet", "flag", "no progress, no notes", "false"),
     Key("verbose", "flag", "say what is done", "false"),
@@ -110,7 +125,7 @@ class Settings:
             if key == "format" and isinstance(option.type, click.Choice):
                 # Commands have different formats: of one that another command has, this one takes no notice.
                 said = os.environ.get(variable(key)) or value
-                value = said if said in option.type.choices or said not in FORMATS else None
+                value = said if said in option.type.choices or said not in _formats() else None
             if value is not None:
                 found[option.name] = value
         return found

@@ -33,7 +33,6 @@ _FORMATS = {
 
 @click.command(
     cls=Command,
-    short_help="A question in SQL.",
     examples=(
         ('capflog sql "SELECT device, count(*) FROM events GROUP BY 1"', "of what was analyzed last"),
         ('capflog sql "SELECT causes, count(*) FROM enrollments GROUP BY 1" bundle.zip', ""),

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    short_help="One phone's way through all logs, on one clock.",
     examples=(
         ("capflog timeline SEP74A02FC0A675", "of what was analyzed last"),
         ("capflog timeline 74:a0:2f:c0:a6:75 bundle.zip", ""),
