@@ -92,7 +92,7 @@ class Wanted:
     """What the gate asks. ``fail_on``: severities (that and above) and rules; ``select`` and ``ignore``: rules.
 
     ``require``: the sources that a bundle must have logs of, for what nobody looked at is not well, and :data:`WHOLE`.
-    ``remarks``: what each gate is to tell.
+    ``remarks``: what each gate is to tell; ``settings``: the files that say some of this.
     """
 
     fail_on: tuple[str, ...] = ("error",)
@@ -104,6 +104,7 @@ class Wanted:
     today: date = date.max
     require: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
 
 def judge(report: Report, wanted: Wanted, untrusted: Sequence[str] = ()) -> Gate:
@@ -122,6 +123,7 @@ def judge(report: Report, wanted: Wanted, untrusted: Sequence[str] = ()) -> Gate
             "capflog inspect shows the others"
         )
     there = {member.source for member in report.members if member.source}
+    gate.settings = wanted.settings
     gate.remarks = [*damage(report), *wanted.remarks]
     for source in wanted.require:
         if source == WHOLE:

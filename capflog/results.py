@@ -38,7 +38,7 @@ class Gate:
     ``lacking``: what else fails it, a sentence each that begins with what it is about (``coverage: ``, ``logs: ``,
     ``whole: ``); ``untrusted``: why it cannot be trusted (``rules: ``, ``input: ``), likewise; ``remarks``: what is to
     be known of it and fails nothing. ``select``: the rules that it asks, ``*`` in them (none: all); ``baseline``:
-    whether it knows what was found before.
+    whether it knows what was found before; ``settings``: the files that have a word in all that.
     """
 
     fail_on: tuple[str, ...]
@@ -48,6 +48,7 @@ class Gate:
     lacking: list[str] = field(default_factory=list)
     untrusted: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    settings: tuple[str, ...] = ()
     select: tuple[str, ...] = ()
     baseline: bool = False
 

@@ -86,7 +86,7 @@ def test_a_bundle_that_cannot_be_read_costs_the_gate_but_not_the_others(
     first, second, last = heads(said.out)
     assert first == "VOID  gone.zip: no such file or folder"
     assert second.startswith("FAIL  ca-dns-failure.zip")
-    assert last == "VOID  1 of 2 bundles could not be judged, 1 fail"
+    assert last == "VOID  1 of 2 bundles could not be judged, 1 fails"
     assert said.err.endswith("capflog: a gate needs all that it is asked of; gone.zip: no such file or folder\n")
 
 
@@ -191,6 +191,19 @@ def test_a_gate_that_could_never_fail_is_refused(
         (tmp_path / "capflog.toml").write_text(text + "\n", encoding="utf-8")
         said = capflog("check", bundle)
         assert (said.status, said.out) == (2, "")
+
+
+def test_the_answer_names_the_settings_that_had_a_word_in_it(
+    capflog: Call, sample: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "capflog.toml"
+    file.write_text('display-tz = "UTC"\n', encoding="utf-8")
+    assert " says" not in capflog("check", sample("healthy")).out
+    file.write_text('fail-on = "warning"\n', encoding="utf-8")
+    assert "capflog.toml says" in capflog("check", sample("healthy"), env={"COLUMNS": "400"}).out
+    assert json.loads(capflog("check", sample("healthy"), "--format", "json").out)["gate"]["settings"] == [str(file)]
+    assert " says" not in capflog("check", sample("healthy"), "--fail-on", "error").out
 
 
 def test_a_folder_without_a_rule_is_no_gate(capflog: Call, sample: Find, tmp_path: Path) -> None:

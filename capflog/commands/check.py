@@ -20,7 +20,7 @@ from capflog.commands.files import unwritable, write_whole
 from capflog.commands.judging import groups_of, judged, one_collection
 from capflog.commands.output_options import Outputs, output_options
 from capflog.commands.rule_options import rulebook, rules_option
-from capflog.commands.settings import Words, at_call
+from capflog.commands.settings import Words, at_call, is_typed
 from capflog.commands.types import Percent
 from capflog.events import SOURCES
 from capflog.gate import WHOLE, BaselineError, Known, Wanted, baseline_of, ended, gone, idle, judge, read_baseline
@@ -138,6 +138,7 @@ def check(
     if write_baseline and baseline is not None and (broken := unwritable(baseline, bundles)):
         stop(f"--baseline {baseline}: cannot be written: {broken}")
     wanted = Wanted(fail_on, select, ignore, min_coverage, excuses, today=today, require=require, remarks=tuple(over))
+    wanted = replace(wanted, settings=_settings())
     if not write_baseline:
         wanted = replace(wanted, known=_baseline(baseline))
     keep = wants_store(no_store=no_store)
@@ -170,6 +171,18 @@ def check(
         stop("a gate needs all its rules; some could not be asked, see above")
     if any(result.gate is not None and not result.gate.passed for result in results):
         raise click.exceptions.Exit(FAILED)
+
+
+def _settings() -> tuple[str, ...]:
+    """Name the files of settings that have a word in this gate: whoever reads its answer must know of them."""
+    context = click.get_current_context()
+    settings = at_call(context)
+    said = {str(value.source) for key, value in settings.values.items() if key in _ASKED and not is_typed(f"--{key}")}
+    return tuple(sorted(said | {excuse.source for excuse in settings.ignores}))
+
+
+#: The keys by which settings have a word in a gate.
+_ASKED = ("fail-on", "select", "ignore", "min-coverage", "require", "baseline", "rules")
 
 
 def _can_fail(fail_on: Sequence[str], select: Sequence[str]) -> None:

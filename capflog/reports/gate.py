@@ -22,17 +22,19 @@ def render(results: Sequence[Result], *, width: int, color: bool, unicode: bool)
     gates = [result.gate for result in results if result.gate is not None]
     for result, gate in zip(results, gates, strict=True):
         _one(page, result, gate)
+    for path in dict.fromkeys(path for gate in gates for path in gate.settings):
+        page.add(page.log(f"as {path} says", "dim"), indent=2)
     if len(gates) > 1:
         page.blank()
         failed = sum(not gate.passed for gate in gates)
         word, style = _PASS if not failed else _FAIL
         head = page.say(f"{word}  ", style)
         void = sum(bool(gate.untrusted) for gate in gates)
-        told = f"{failed - void:,} of {len(gates):,} bundles fail" if failed else f"all {len(gates):,} bundles pass"
+        told = f"{failed:,} of {len(gates):,} bundles {_fail(failed)}" if failed else f"all {len(gates):,} bundles pass"
         if void:
             word, style = _VOID
             head = page.say(f"{word}  ", style)
-            more = f", {failed - void:,} fail" if failed > void else ""
+            more = f", {failed - void:,} {_fail(failed - void)}" if failed > void else ""
             told = f"{void:,} of {len(gates):,} bundles could not be judged{more}"
         page.add(page.say(told), first=head, hang=head.cell_len)
     return page.text()
@@ -67,6 +69,10 @@ def _one(page: Page, result: Result, gate: Gate) -> None:
     unasked = sum(one.held == "not selected" for one in gate.judged)
     if unasked:
         page.add(page.say(f"{some(unasked, 'finding')} of rules that this gate does not ask"), indent=2)
+
+
+def _fail(count: int) -> str:
+    return "fails" if count == 1 else "fail"
 
 
 def _bare(line: str) -> str:

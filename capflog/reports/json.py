@@ -119,6 +119,7 @@ def _gate(gate: Gate) -> dict[str, Any]:
         "lacking": list(gate.lacking),
         "untrusted": list(gate.untrusted),
         "remarks": list(gate.remarks),
+        "settings": list(gate.settings),
         "findings": [{"rule": one.finding.rule, "held": one.held, "why": one.why} for one in gate.judged],
     }
 
