@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 import zipfile
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.conftest import Said
@@ -184,3 +187,57 @@ def test_events_are_no_report(capflog: Call, sample: Find, tmp_path: Path, words
     said = capflog("diff", events, sample("healthy"))
     assert (said.status, said.out) == (2, "")
     assert "h.jsonl: it has events, a line for each, and no report to compare: keep --format json" in said.err
+
+
+# ---- pipes, and reports that are cut ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def fifo(path: Path, content: bytes) -> Iterator[Path]:
+    """Have what a shell makes of <(cat FILE)."""
+    os.mkfifo(path)
+
+    def write() -> None:
+        # Whoever reads may have seen enough.
+        with suppress(BrokenPipeError), path.open("wb") as out:
+            out.write(content)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    yield path
+    writer.join(20)
+    assert not writer.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+def test_a_side_may_come_through_a_pipe(capflog: Call, sample: Find, tmp_path: Path) -> None:
+    healthy = kept(capflog, sample("healthy"), tmp_path / "healthy.json")
+    failing = kept(capflog, sample("ca-dns-failure"), tmp_path / "failing.json")
+    wanted = capflog("diff", healthy, failing)
+    with fifo(tmp_path / "63", healthy.read_bytes()) as before, fifo(tmp_path / "62", failing.read_bytes()) as after:
+        said = capflog("diff", before, after)
+    assert (said.status, said.err, said.out) == (0, "", wanted.out)
+    with fifo(tmp_path / "61", sample("healthy").read_bytes()) as before:
+        said = capflog("diff", before, failing, "--format", "json")
+    assert (said.status, said.err) == (0, "")
+    found = json.loads(said.out)
+    assert found["before"]["bundle"] == "61"
+    assert found["causes"] == json.loads(capflog("diff", healthy, failing, "--format", "json").out)["causes"]
+    with fifo(tmp_path / "60", b'{"no": "log"}') as before:
+        said = capflog("diff", before, failing)
+    assert (said.status, said.out, said.err.count("\n")) == (2, "", 1)
+    assert said.err.startswith(f"capflog: {tmp_path / '60'}: ")
+    assert "empty" not in said.err
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.999])
+def test_a_report_that_is_cut_is_told_as_one(capflog: Call, sample: Find, tmp_path: Path, share: float) -> None:
+    whole = kept(capflog, sample("healthy"), tmp_path / "whole.json").read_bytes()
+    cut = tmp_path / "cut.json"
+    cut.write_bytes(whole[: int(len(whole) * share)])
+    for words, data in (((cut, sample("healthy")), None), (("-", sample("healthy")), cut.read_bytes())):
+        said = capflog("diff", *words, stdin=data)
+        why = "not a report that can be compared: it is cut, its end is missing"
+        assert (said.status, said.out, said.err) == (2, "", f"capflog: {words[0]}: {why}\n")
+    cut.write_bytes(whole.replace(b'"verdict":', b'"verdict"', 1))
+    assert "it is damaged: line 4: " in capflog("diff", cut, sample("healthy")).err

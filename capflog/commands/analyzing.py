@@ -62,14 +62,17 @@ def read(bundles: Sequence[str], told: Told, progress: Progress, stream: BinaryI
 
 
 @contextmanager
-def unreadable_ends() -> Iterator[None]:
-    """End the command with one line where nothing could be read."""
+def unreadable_ends(piped: str = "-") -> Iterator[None]:
+    """End the command with one line where nothing could be read. ``piped``: what ``-`` is called."""
     from capflog.bundle import BundleError  # noqa: PLC0415
 
     try:
         yield
     except BundleError as error:
-        stop(str(error))
+        name, colon, why = str(error).partition(": ")
+        if piped == "-" or name not in ("-", "standard input"):
+            stop(str(error))
+        stop(f"{piped}{colon}{why.replace('standard input', 'the pipe')}")
 
 
 @contextmanager
@@ -139,12 +142,15 @@ def keep_in(analysis: Analysis, store: Path | None) -> list[str]:
 
 
 def read_only(bundles: Sequence[str], clocks: Clocks, stream: BinaryIO | None = None) -> Analysis:
-    """Analyze and tell what is damaged; nothing is kept. ``stream`` as in :func:`read`."""
+    """Analyze and tell what is damaged; nothing is kept.
+
+    ``stream``: what the one path named, a pipe that was opened already.
+    """
     from capflog.commands.last import asked_of  # noqa: PLC0415
 
     if (name := asked_of()) is not None:
         stop(f"--of {name}: it is asked of what was analyzed before, so no bundle can be named beside it")
-    with unreadable_ends(), shown_progress() as progress:
-        analysis = read(bundles, clocks.told, progress, stream)
+    with unreadable_ends("-" if stream is None else bundles[0]), shown_progress() as progress:
+        analysis = read(bundles if stream is None else ("-",), clocks.told, progress, stream)
     remarks(analysis.report, clocks.told)
     return analysis

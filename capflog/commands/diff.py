@@ -7,7 +7,7 @@ import io
 import json
 import re
 import stat
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,7 +156,8 @@ def _analyzed(path: str, stream: BinaryIO | None, clocks: Clocks) -> dict[str, A
     from capflog.bundle import name_of  # noqa: PLC0415
     from capflog.reports import json as json_report  # noqa: PLC0415
 
-    report = read_only((path,) if stream is None else ("-",), clocks, stream).report
+    with stream or nullcontext():
+        report = read_only((path,), clocks, stream).report
     bare = [replace(one, records=[]) for one in report.enrollments]
     made = json_report.document(replace(report, bundle=name_of((path,)), enrollments=bare))
     del report
@@ -170,7 +171,7 @@ def _kept(path: str, text: bytes) -> list[Any] | None:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         if _REPORT.match(text):
-            stop(f"{path}: not a report that can be compared: {_broken(error, text)}")
+            stop(f"{path}: not a report that can be compared: {_broken(error)}")
         return None
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, str) or not schema.startswith("capflog-"):
@@ -183,14 +184,14 @@ def _kept(path: str, text: bytes) -> list[Any] | None:
     return reports if isinstance(reports, list) else []
 
 
-def _broken(error: ValueError | RecursionError, text: bytes) -> str:
+def _broken(error: ValueError | RecursionError) -> str:
     """Say what is wrong with a report that is no JSON."""
     if isinstance(error, RecursionError):
         return "what is in it is nested too deep"
     if isinstance(error, json.JSONDecodeError):
         # (A word that is cut is told by its first character.)
         cut = error.msg.startswith("Unterminated") or error.pos >= len(error.doc.rstrip()) - len("false")
-        return "it is cut, its end is missing" if cut else f"it is damaged, line {error.lineno} is no JSON ({error.msg})"
+        return "it is cut, its end is missing" if cut else f"it is damaged: line {error.lineno}: {error.msg}"
     return "it is cut or damaged" if isinstance(error, UnicodeDecodeError) else f"it is damaged ({error})"
 
 
