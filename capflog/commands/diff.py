@@ -77,7 +77,10 @@ def diff(before: str, after: str, form: str, exit_code: bool, old: str | None, n
     documents = [side.document(other.name, clocks) for side, other in (sides, sides[::-1])]
     if before != after and documents[0]["bundle"]["name"] == documents[1]["bundle"]["name"]:
         _tell_apart(sides, documents)
-    found = compare(*documents)
+    try:
+        found = compare(*documents)
+    except RecursionError:
+        stop("BEFORE and AFTER: what is in them is nested too deep to be compared")
     if form == "json":
         put(difference_json.text(found))
     elif form == "markdown":
@@ -192,7 +195,11 @@ def _broken(error: ValueError | RecursionError) -> str:
         # (A word that is cut is told by its first character.)
         cut = error.msg.startswith("Unterminated") or error.pos >= len(error.doc.rstrip()) - len("false")
         return "it is cut, its end is missing" if cut else f"it is damaged: line {error.lineno}: {error.msg}"
-    return "it is cut or damaged" if isinstance(error, UnicodeDecodeError) else f"it is damaged ({error})"
+    return (
+        "it is cut or damaged"
+        if isinstance(error, UnicodeDecodeError)
+        else "it is damaged: a number in it has too many digits"
+    )
 
 
 def _opened(path: str) -> tuple[bytes | None, BinaryIO | None]:

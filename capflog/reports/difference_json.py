@@ -70,9 +70,13 @@ def text(difference: Difference) -> str:
     """Write the document, a line for each cause and device; ASCII alone: nothing in it acts on a terminal."""
     parts = []
     for name, value in document(difference).items():
-        lines = ",\n".join(map(json.dumps, value)) if isinstance(value, list) else ""
-        parts.append(f'"{name}": ' + (f"[\n{lines}\n]" if lines else json.dumps(value, allow_nan=False)))
+        lines = ",\n".join(map(_json, value)) if isinstance(value, list) else ""
+        parts.append(f'"{name}": ' + (f"[\n{lines}\n]" if lines else _json(value)))
     return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)
 
 
 def _side(side: Side) -> dict[str, Any]:
