@@ -31,6 +31,25 @@ _STEPS = 100_000
 _HELD = 256 << 10
 
 
+#: What a query is made of, as far as it matters where names, texts and comments end; some may be without an end.
+_TOKENS = re.compile(
+    r"""'[^']*(?:''[^']*)*'?
+    | "[^"]*(?:""[^"]*)*"?
+    | `[^`]*(?:``[^`]*)*`?
+    | \[[^\]]*\]?
+    | --[^\n]*
+    | /\*.*?(?:\*/|\Z)
+    | \s+
+    | [^'"`\[\s;/-]+
+    | .
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+#: Of these what does nothing: blanks, the end of a statement, comments.
+_NOTHING = re.compile(r"\s|;|--|/\*")
+
+
 class QueryError(ValueError):
     """A query cannot be done; the message says why in one line."""
 
@@ -51,16 +70,15 @@ def reads(query: str) -> dict[str, set[str]]:
 
     So a wrong query is told before a bundle is read, and nothing is put into tables that nobody asks.
     """
-    if not query.strip(" \t\r\n;"):
-        raise QueryError("there is no query")
+    query = _statement(query)
     found: dict[str, set[str]] = {}
     db = sqlite3.connect(":memory:", isolation_level=None)
     try:
         create(db)
-        explained = query if query.lstrip().lower().startswith("explain") else f"EXPLAIN {query}"
         with _told(query):
             _restrict(db, found)
-            db.execute(explained)
+            db.execute(_explained(query))
+            _check_names(db, query)
     finally:
         db.close()
     return {name: columns - {""} for name, columns in found.items() if name in TABLES}
@@ -92,6 +110,7 @@ def tables_of(
 
 def run(db: sqlite3.Connection, query: str) -> Rows:
     """Run a query, which can do nothing but read; raises QueryError. A signal ends it (:mod:`capflog.stopping`)."""
+    query = _statement(query)
     # Python looks for signals when it comes by; what is cut out of a text may be no text.
     db.set_progress_handler(lambda: 0, _STEPS)
     db.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
@@ -107,6 +126,47 @@ def run(db: sqlite3.Connection, query: str) -> Rows:
 def _rows(cursor: sqlite3.Cursor, query: str) -> Iterator[tuple[Any, ...]]:
     with _told(query):
         yield from cursor
+
+
+def _statement(query: str) -> str:
+    """Give a query without the comments and empty statements around it; QueryError where nothing is left."""
+    tokens = _TOKENS.findall(query)
+    while tokens and _NOTHING.match(tokens[0]):
+        del tokens[0]
+    while tokens and _NOTHING.match(tokens[-1]):
+        del tokens[-1]
+    if not tokens:
+        raise QueryError("there is no query")
+    return "".join(tokens)
+
+
+def _explained(query: str) -> str:
+    return query if query[:7].lower() == "explain" else f"EXPLAIN {query}"
+
+
+def _check_names(db: sqlite3.Connection, query: str) -> None:
+    """Find a name between double quotes that nothing has: SQLite would take it for text, and find no row by it.
+
+    Between backticks a name is a name and nothing else ("Double-quoted String Literals Are Accepted", in SQLite's page
+    on quirks), so it is asked once more with these. What SQLite takes such a query otherwise for is not looked at.
+    """
+    tokens = _TOKENS.findall(query)
+    if not any(token[0] == '"' for token in tokens):
+        return
+    try:
+        db.execute(_explained("".join(map(_backticked, tokens))))
+    except sqlite3.Error as error:
+        if found := re.match(r"no such column: (.+)", str(error)):
+            name = found[1]
+            meant = _column_meant(name.rsplit(".", 1)[-1].lower(), query)
+            text = "" if "single quotes" in meant else "; text stands between single quotes"
+            raise QueryError(f'no such column: "{name}"; {meant}{text}') from error
+
+
+def _backticked(token: str) -> str:
+    if token[0] != '"' or len(token) < 2:
+        return token
+    return "`" + token[1:-1].replace('""', '"').replace("`", "``") + "`"
 
 
 def _restrict(db: sqlite3.Connection, found: dict[str, set[str]]) -> None:

@@ -389,3 +389,62 @@ def test_ctrl_c_ends_a_query_that_never_ends(capflog: Call, sample: Sample, own_
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "capflog: interrupted\n")
+
+
+# ---- names between double quotes, and what stands around a query -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ('SELECT "devce" FROM events', 'no such column: "devce"; did you mean events.device?; text stands between'),
+        ('SELECT e."devce" FROM events e', "no such column: e.devce; did you mean events.device?"),
+        (
+            'SELECT count(*) FROM events WHERE device = "SEP74A02FC0A675"',
+            "no such column: \"SEP74A02FC0A675\"; 'capflog sql --tables' lists them; text stands between single quotes",
+        ),
+        ('SELECT 1 FROM events WHERE text LIKE "it""s `so`"', 'no such column: "it"s `so`"; '),
+        ('SELECT device AS "phone" FROM events ORDER BY "phnoe"', 'no such column: "phnoe"; '),
+    ],
+)
+def test_a_name_that_nothing_has_is_no_text(capflog: Call, query: str, words: str) -> None:
+    said = capflog("sql", query, "/nowhere.zip")
+    assert (said.status, said.out, said.err.count("\n")) == (2, "", 1)
+    assert words in said.err
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        'SELECT "device" FROM "events"',
+        'SELECT "E"."DEVICE" AS "no ""column""" FROM events AS "E" GROUP BY "no ""column""" HAVING count("line") > 0',
+        'WITH "w`x" AS (SELECT id AS "a b" FROM enrollments) SELECT "a b" FROM "w`x"',
+        'SELECT \'say "so"\' -- "none"\n/* "nor this" */ FROM events',
+        'SELECT count(*) AS [a "b"], max(line) AS `c "d"` FROM events',
+    ],
+)
+def test_names_between_double_quotes_are_names(query: str) -> None:
+    assert reads(query)
+
+
+def test_the_names_of_columns_stay_as_they_are_asked_for(capflog: Call, sample: Sample) -> None:
+    said = capflog("sql", 'SELECT count("line") FROM "events";', sample(NAME), "--format", "csv")
+    assert (said.status, said.out.splitlines()) == (0, ['"count(""line"")"', str(EVENTS)])
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["SELECT 1;;", "/* a */ -- b\n SELECT 1 ; -- c\n ;/* d */;", "; SELECT 1", "SELECT 1 /* not closed", "SELECT 1 --"],
+)
+def test_comments_and_empty_statements_around_a_query(capflog: Call, sample: Sample, query: str) -> None:
+    said = capflog("sql", query, sample(NAME), "--format", "jsonl")
+    assert (said.status, said.err, said.out) == (0, "", '{"1":1}\n')
+
+
+def test_a_query_behind_a_comment_can_be_explained(capflog: Call, sample: Sample) -> None:
+    said = capflog("sql", "/* how? */ EXPLAIN QUERY PLAN SELECT device FROM events", sample(NAME), "--format", "csv")
+    assert (said.status, said.err) == (0, "")
+    assert "SCAN events" in said.out
+    assert "there is no query" in capflog("sql", "/* nothing */ -- at all", sample(NAME)).err
+    assert "more than one statement" in capflog("sql", "SELECT 1; -- and\nSELECT 2", sample(NAME)).err
+    assert "can read the tables and nothing else" in capflog("sql", "/* x */ DROP TABLE events", sample(NAME)).err
