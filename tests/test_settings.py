@@ -268,6 +268,21 @@ def test_the_file_of_another_user_is_no_traceback(case: Path, monkeypatch: pytes
         load(Path.cwd())
 
 
+def test_what_a_call_says_goes_before_flags_of_a_file(
+    capflog: Call, sample: Find, case: Path, own: Path, tmp_path: Path
+) -> None:
+    own.write_text("quiet = true\nno-store = true\n", encoding="utf-8")
+    assert capflog("analyze", sample("healthy")).err == ""
+    assert "reading" in capflog("analyze", sample("healthy"), "-v").err
+    assert not list(tmp_path.rglob("*.db"))
+    store = tmp_path / "here.db"
+    assert capflog("analyze", sample("healthy"), "--store", store).status == 0
+    assert store.is_file()
+    store.unlink()
+    assert capflog("analyze", sample("healthy"), "--store", store, "--no-store").status == 0
+    assert not store.exists()
+
+
 def test_the_guide_names_every_key() -> None:
     guide = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     assert [key.name for key in KEYS if f"`{key.name}`" not in guide] == []
