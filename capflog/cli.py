@@ -12,7 +12,7 @@ import click
 from capflog import __version__
 from capflog.commands.base import Commands
 from capflog.commands.console import OK, UNUSABLE, say
-from capflog.commands.settings import keep
+from capflog.commands.this_call import keep
 from capflog.stopping import stopped
 
 #: The commands in the order in which one meets them: where each is, which is loaded when it is called, and what it is.

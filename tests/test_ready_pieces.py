@@ -19,7 +19,7 @@ from check_jsonschema.cli import main as check_jsonschema
 from click.testing import CliRunner
 
 from capflog.cli import main
-from capflog.commands.settings import load
+from capflog.commands.settings_files import load
 from capflog.outputs import FORMATS
 from capflog.rulebook import builtin
 

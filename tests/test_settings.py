@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from capflog.cli import COMMANDS, cli
-from capflog.commands.settings import BY_NAME, KEYS, SettingsError, key_of, load, variable
+from capflog.commands.settings import BY_NAME, KEYS, SettingsError, key_of, variable
+from capflog.commands.settings_files import load
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

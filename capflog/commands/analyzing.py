@@ -12,7 +12,7 @@ import click
 from capflog.commands.completing import known_files
 from capflog.commands.console import detail, note, quiet, stdin, stop, verbose
 from capflog.commands.rule_options import rulebook
-from capflog.commands.settings import is_typed
+from capflog.commands.this_call import is_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

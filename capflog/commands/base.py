@@ -25,7 +25,8 @@ from capflog.commands.console import (
     verbose,
 )
 from capflog.commands.helping import Context, Named, aligned, in_lines, remark, sections, summary
-from capflog.commands.settings import BY_NAME, at_call, be_lenient, key_of, shown_environment, strangers, variable
+from capflog.commands.settings import BY_NAME, key_of, shown_environment, strangers, variable
+from capflog.commands.this_call import at_call, be_lenient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

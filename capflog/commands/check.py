@@ -20,7 +20,8 @@ from capflog.commands.files import unwritable, write_whole
 from capflog.commands.judging import groups_of, judged, one_collection
 from capflog.commands.output_options import Outputs, output_options
 from capflog.commands.rule_options import rulebook, rules_option
-from capflog.commands.settings import Words, at_call, is_typed
+from capflog.commands.settings import Words
+from capflog.commands.this_call import at_call, is_typed
 from capflog.commands.types import Percent
 from capflog.events import SOURCES
 from capflog.gate import WHOLE, BaselineError, Known, Wanted, baseline_of, ended, gone, idle, judge, read_baseline

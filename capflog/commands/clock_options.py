@@ -10,7 +10,8 @@ import click
 
 from capflog.commands.completing import known_zones
 from capflog.commands.console import stop
-from capflog.commands.settings import Words, is_typed
+from capflog.commands.settings import Words
+from capflog.commands.this_call import is_typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

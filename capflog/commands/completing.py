@@ -87,7 +87,7 @@ def _store(context: click.Context) -> Store:
     import os  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415
 
-    from capflog.commands.settings import load  # noqa: PLC0415
+    from capflog.commands.settings_files import load  # noqa: PLC0415
     from capflog.store import Store  # noqa: PLC0415
 
     told = context.params.get("store") or os.environ.get("CAPFLOG_STORE")

@@ -11,7 +11,8 @@ import click
 from capflog.commands.asking_settings import wrong_keys
 from capflog.commands.base import Command
 from capflog.commands.console import UNUSABLE, put, say, screen
-from capflog.commands.settings import KEYS, at_call, be_lenient, key_of, shown_environment, user_file, variable
+from capflog.commands.settings import KEYS, key_of, shown_environment, user_file, variable
+from capflog.commands.this_call import at_call, be_lenient
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

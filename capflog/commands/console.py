@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import click
 
+from capflog.commands.this_call import is_typed, origin
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -30,8 +32,6 @@ def _said(name: str) -> Any:
 
 def quiet() -> bool:
     """Tell whether nothing but failures is to be told; -v in the call goes before settings that say so."""
-    from capflog.commands.settings import is_typed  # noqa: PLC0415  (which knows of this module)
-
     return bool(_said(QUIET)) and not (_said(VERBOSE) and is_typed("--verbose") and not is_typed("--quiet"))
 
 
@@ -104,8 +104,6 @@ def detail(message: str) -> None:
 
 def stop(message: str) -> NoReturn:
     """Tell why it cannot be done, in one line, and end; of an option's value it is told if it is from elsewhere."""
-    from capflog.commands.settings import origin  # noqa: PLC0415  (which knows of this module)
-
     option = re.match(r"(--[a-z-]+)\b", message)
     say(message + (origin(click.get_current_context(silent=True), option[1]) if option else ""))
     raise click.exceptions.Exit(UNUSABLE)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from capflog.gate import Excuse
 
 Kind = Literal["word", "words", "flag", "number", "path", "paths"]
-
-_META = "capflog.settings"
 
 _PREFIX = "CAPFLOG_"
 
@@ -159,108 +156,11 @@ class Words(click.types.StringParamType):
         return word
 
 
-class _AtCall:
-    """The files of this call, read when they are asked for: a call for help needs none."""
-
-    def __init__(self, named: Path | None, *, without: bool) -> None:
-        self._named, self._without = named, without
-        self.lenient = False
-
-    @cached_property
-    def settings(self) -> Settings:
-        if self._without:
-            return Settings()
-        return load(Path.cwd(), named=self._named, lenient=self.lenient)
-
-
-def keep(context: click.Context, named: Path | None, *, without: bool) -> None:
-    """Remember which files a call wants: one that it names, none, or those that are found."""
-    context.find_root().meta[_META] = _AtCall(named, without=without)
-
-
-def be_lenient(context: click.Context) -> None:
-    """Have a call's files read to be shown: what is wrong with them is kept beside what they say."""
-    meta = context.find_root().meta
-    meta.setdefault(_META, _AtCall(None, without=False)).lenient = True
-
-
-def at_call(context: click.Context) -> Settings:
-    """Give what the files of this call say; where they cannot be used it ends with a line."""
-    from capflog.commands.console import stop  # noqa: PLC0415  (which knows of settings, too)
-
-    kept = context.find_root().meta.get(_META) or _AtCall(None, without=False)
-    try:
-        return kept.settings
-    except SettingsError as error:
-        stop(str(error))
-
-
 def user_file() -> Path:
     """Give where the user's own file is."""
     from platformdirs import user_config_path  # noqa: PLC0415
 
     return user_config_path("capflog", appauthor=False) / "capflog.toml"
-
-
-def _there(path: Path) -> bool:
-    """Tell whether there is something of that name: of what cannot be read it is told, it is not passed over."""
-    return path.is_file() if path.name == "pyproject.toml" else os.path.lexists(path)
-
-
-def load(folder: Path, *, named: Path | None = None, lenient: bool = False) -> Settings:
-    """Read the settings that hold in a folder: of the file ``named``, or of the nearest and of the user's own.
-
-    Raises :class:`SettingsError`; ``lenient``: it is kept in ``faults``, and what else the files say is read.
-    """
-    from capflog.commands.settings_files import read  # noqa: PLC0415  (which knows of the keys)
-
-    found = Settings()
-    if named is not None:
-        found.looked = [named]
-        read(found, named, own=True, lenient=lenient)
-        return found
-    own = user_file()
-    for place in (folder, *folder.parents):
-        paths = [place / name for name in NAMES]
-        found.looked += paths
-        # The first that has something to say; the user's own is read as that.
-        if any(_there(path) and path != own and read(found, path, own=False, lenient=lenient) for path in paths):
-            break
-    found.looked.append(own)
-    if _there(own):
-        read(found, own, own=True, lenient=lenient)
-    return found
-
-
-def origin(context: click.Context | None, option: str) -> str:
-    """Say where an option's value is from, if the call itself does not give it: ``" (from .../capflog.toml)"``."""
-    from click.core import ParameterSource  # noqa: PLC0415
-
-    while context is not None:
-        for param in context.command.params:
-            if option in getattr(param, "opts", ()) and param.name is not None:
-                source = context.get_parameter_source(param.name)
-                key = key_of(param)
-                of_environment = key == "format" and os.environ.get(variable(key))  # see Settings.defaults
-                if source is ParameterSource.ENVIRONMENT or (source is ParameterSource.DEFAULT_MAP and of_environment):
-                    return f" (from {variable(key)})"
-                if source is ParameterSource.DEFAULT_MAP and key in (values := at_call(context).values):
-                    return f" (from {values[key].source})"
-                return ""
-        context = context.parent
-    return ""
-
-
-def is_typed(option: str) -> bool:
-    """Tell whether the call itself gives an option, and not a file or the environment."""
-    from click.core import ParameterSource  # noqa: PLC0415
-
-    context = click.get_current_context()
-    return any(
-        option in param.opts and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
-        for param in context.command.params
-        if param.name is not None
-    )
 
 
 def shown_environment() -> dict[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capflog.commands.settings import BY_NAME, Key, Settings, SettingsError, Value, user_file
+from capflog.commands.settings import BY_NAME, NAMES, Key, Settings, SettingsError, Value, user_file
 from capflog.gate import Excuse
 
 if TYPE_CHECKING:
@@ -16,6 +17,34 @@ if TYPE_CHECKING:
 
 #: The largest file that is read. (bytes)
 _MOST = 1_000_000
+
+
+def _there(path: Path) -> bool:
+    """Tell whether there is something of that name: of what cannot be read it is told, it is not passed over."""
+    return path.is_file() if path.name == "pyproject.toml" else os.path.lexists(path)
+
+
+def load(folder: Path, *, named: Path | None = None, lenient: bool = False) -> Settings:
+    """Read the settings that hold in a folder: of the file ``named``, or of the nearest and of the user's own.
+
+    Raises :class:`SettingsError`; ``lenient``: it is kept in ``faults``, and what else the files say is read.
+    """
+    found = Settings()
+    if named is not None:
+        found.looked = [named]
+        read(found, named, own=True, lenient=lenient)
+        return found
+    own = user_file()
+    for place in (folder, *folder.parents):
+        paths = [place / name for name in NAMES]
+        found.looked += paths
+        # The first that has something to say; the user's own is read as that.
+        if any(_there(path) and path != own and read(found, path, own=False, lenient=lenient) for path in paths):
+            break
+    found.looked.append(own)
+    if _there(own):
+        read(found, own, own=True, lenient=lenient)
+    return found
 
 
 def read(found: Settings, path: Path, *, own: bool, lenient: bool = False) -> bool:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from capflog.commands.console import say
-from capflog.commands.settings import key_of, origin
+from capflog.commands.settings import key_of
+from capflog.commands.this_call import origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
