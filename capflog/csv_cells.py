@@ -19,9 +19,7 @@ Numbers are no text: ``-2.4`` given as a number stays one.
 
 from __future__ import annotations
 
-import csv
 import re
-from io import StringIO
 from typing import TYPE_CHECKING
 
 from capflog.safe_text import visible
@@ -51,7 +49,9 @@ def cell(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    return _FORMULA.sub(r"\1'", visible(str(value)))
+    text = visible(str(value))
+    # (Few texts can be one: millions of cells pass here.)
+    return _FORMULA.sub(r"\1'", text) if not text[:1].isalnum() or ";" in text else text
 
 
 def cell_of_lines(value: object) -> str:
@@ -66,7 +66,14 @@ def line(values: Iterable[object], end: str = LINE_END, *, folded: bool = False)
 
     ``folded``: a text's own line ends are line ends within its cell.
     """
-    out = StringIO()
     made = cell_of_lines if folded else cell
-    csv.writer(out, lineterminator=end).writerow([made(value) for value in values])
-    return out.getvalue()
+    cells = ["" if value is None else quoted(made(value)) for value in values]
+    # A line with nothing in it would be no row.
+    return ('""' if cells == [""] else ",".join(cells)) + end
+
+
+def quoted(text: str) -> str:
+    """Put the text of a cell between quotes where RFC 4180 wants it."""
+    if "," in text or '"' in text or "\n" in text or "\r" in text:
+        return '"' + text.replace('"', '""') + '"'
+    return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EventLine:
     """One event of the table. Times are UTC on the reference clock; None: nothing tells it.
+
+    Nobody changes one; that nobody can (a frozen class) would take twice as long to make, and there are millions.
 
     ``device``: that the line names, else that of its enrollment; ``enrollment`` and ``confidence``: that it was put to
     (None: none); ``step``: of the enrollment that it shows; ``fault``: it tells of a failure; ``line``: 1-based, in its
@@ -142,6 +145,7 @@ def _lines(analysis: Analysis, owners: _Owners, wanted: np.ndarray) -> Iterator[
     steps = [step_named(step) for step in range(len(STEPS) + 1)]
     kinds, members, ids, devices = table.kinds, table.members, owners.ids, owners.devices
     sessions: list[str | None] = [*table.sessions, None]
+    moment = lru_cache(1 << 10)(when)
     levels = [shape.level or None for shape in table.vocabulary.shapes]
     for (
         row,
@@ -173,11 +177,11 @@ def _lines(analysis: Analysis, owners: _Owners, wanted: np.ndarray) -> Iterator[
         values[back].tolist(),
         strict=True,
     ):
-        at = when(time)
+        at = moment(time)
         yield EventLine(
             at,
-            at if earliest == time else when(earliest),
-            at if latest == time else when(latest),
+            at if earliest == time else moment(earliest),
+            at if latest == time else moment(latest),
             SOURCES[source],
             kinds[kind],
             levels[shape],

@@ -19,7 +19,7 @@ from rich.cells import cell_len
 
 from capflog.events import VALUES
 from capflog.exports.tables import TABLES
-from capflog.query import QueryError, Rows, reads
+from capflog.query import QueryError, Rows, reads, rows_enough
 from capflog.reports import rows as rows_report
 from tests.hostile import DETAIL, HOSTILE, PHONE, hostile_bundle
 
@@ -448,3 +448,31 @@ def test_a_query_behind_a_comment_can_be_explained(capflog: Call, sample: Sample
     assert "there is no query" in capflog("sql", "/* nothing */ -- at all", sample(NAME)).err
     assert "more than one statement" in capflog("sql", "SELECT 1; -- and\nSELECT 2", sample(NAME)).err
     assert "can read the tables and nothing else" in capflog("sql", "/* x */ DROP TABLE events", sample(NAME)).err
+
+
+def test_the_first_events_alone_are_put_into_the_table() -> None:
+    enough = {
+        "SELECT text FROM events LIMIT 20": 20,
+        "-- so many\nselect e.time as t, line, text from events limit 5 offset 7 ;": 12,
+        "SELECT * FROM events LIMIT 3": 3,
+    }
+    for query in (
+        "SELECT count(*) FROM events LIMIT 1",
+        "SELECT DISTINCT device FROM events LIMIT 5",
+        "SELECT text FROM events",
+        "SELECT text FROM events WHERE fault LIMIT 5",
+        "SELECT text FROM events ORDER BY line LIMIT 5",
+        "SELECT text FROM events LIMIT -1",
+        "SELECT id FROM enrollments UNION SELECT device FROM events LIMIT 5",
+        "SELECT text FROM findings LIMIT 5",
+        "SELECT text FROM events LIMIT 5 + 5",
+    ):
+        assert rows_enough(query) is None, query
+    assert {query: rows_enough(query) for query in enough} == enough
+
+
+def test_a_limit_gives_the_same_first_events(capflog: Call, sample: Sample) -> None:
+    some = capflog("sql", "SELECT time, line FROM events LIMIT 5 OFFSET 2", sample(NAME), "--format", "csv")
+    every = capflog("sql", "SELECT time, line FROM events", sample(NAME), "--format", "csv")
+    assert some.out.splitlines()[1:] == every.out.splitlines()[3:8]
+    assert some.err == ""

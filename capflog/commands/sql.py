@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,14 +83,14 @@ def sql(
         else:
             _write(rows_report.rows_of_tables(TABLES.values()), form)
         return
-    from capflog.query import reads, run  # noqa: PLC0415
+    from capflog.query import reads, rows_enough, run  # noqa: PLC0415
 
     if clocks.display is not None and _called_with("display_tz"):
         note("--display-tz: times in tables are in UTC whatever it says")
     asked = _text_of(query, bundles)
     with _wrong_ends(asked):
         wanted = reads(asked)
-        db = _of_bundles(bundles, clocks, wanted) if bundles else _of_last(clocks, store, wanted)
+        db = _of_bundles(bundles, clocks, wanted, rows_enough(asked)) if bundles else _of_last(clocks, store, wanted)
     with closing(db), _wrong_ends(asked):
         _write(run(db, asked), form)
 
@@ -122,7 +123,10 @@ def _wrong_ends(query: str) -> Iterator[None]:
         stop(f"{query} is a file: the query comes first, capflog sql 'SELECT ...' {query}" if is_file else str(error))
 
 
-def _of_bundles(bundles: Sequence[str], clocks: Clocks, wanted: Mapping[str, set[str]]) -> sqlite3.Connection:
+def _of_bundles(
+    bundles: Sequence[str], clocks: Clocks, wanted: Mapping[str, set[str]], enough: int | None
+) -> sqlite3.Connection:
+    """Fill the tables. ``enough``: so many events will do (None: all are wanted)."""
     import json  # noqa: PLC0415
 
     from capflog.eventlines import event_lines  # noqa: PLC0415
@@ -133,7 +137,7 @@ def _of_bundles(bundles: Sequence[str], clocks: Clocks, wanted: Mapping[str, set
     with shown_progress() as progress:
         progress.stage("filling the tables")
         document = json.loads("".join(json_report.pieces(analysis.report, records=False)))
-        return tables_of(document, event_lines(analysis), wanted)
+        return tables_of(document, islice(event_lines(analysis), enough), wanted)
 
 
 def _of_last(clocks: Clocks, store: Path | None, wanted: Mapping[str, set[str]]) -> sqlite3.Connection:

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ Told = Literal["logged", "earliest", "latest"]
 #: The program that wrote each log.
 PROGRAMS = {"capf": "capf", "ciscora": "ces", "nginx": "ces", "iis": "iis", "httperr": "http.sys"}
 
+#: One for all lines: ``json.dumps`` makes one for each.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -30,9 +34,9 @@ def json_line(value: Any) -> str:
     A lone surrogate (a byte of a file's name that is no UTF-8) is no character and many readers refuse it: as in the
     report it is written as the six characters ``\udce9``.
     """
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    text = _encode(value)
     if "\\ud" in text:
-        text = json.dumps(_clean(value), separators=(",", ":"), allow_nan=False)
+        text = _encode(_clean(value))
     return (text if "\x7f" not in text else text.replace("\x7f", "\\u007f")) + "\n"
 
 
@@ -53,8 +57,12 @@ def moment(line: EventLine) -> tuple[datetime, Told] | None:
     return None if line.latest is None else (line.latest, "latest")
 
 
+@lru_cache(1 << 10)
 def stamp(time: datetime | None) -> str | None:
-    """Write a time as RFC 3339 in UTC with milliseconds (no log has more)."""
+    """Write a time as RFC 3339 in UTC with milliseconds (no log has more).
+
+    The three times of an event, and those of its neighbours, are mostly the same.
+    """
     if time is None:
         return None
     return time.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -177,7 +177,10 @@ def _nested(flat: dict[str, Any]) -> dict[str, Any]:
         rooms, last = _rooms(name)
         place = found
         for room in rooms:
-            place = place.setdefault(room, {})
+            inner = place.get(room)
+            if inner is None:
+                inner = place[room] = {}
+            place = inner
         place[last] = value
     return found
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +18,7 @@ from capflog.exports.common import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from capflog.eventlines import EventLine
     from capflog.zones import Zone
@@ -107,10 +109,19 @@ def locals_of(zone: Zone | None) -> Callable[[datetime | None], str | None]:
     """Make what writes a time as the clocks of a zone show it, with milliseconds."""
     own = None if zone is None else zone.tzinfo()
 
+    @lru_cache(1 << 10)
+    def ahead(minute: datetime) -> timedelta:
+        found = minute.astimezone(own).utcoffset()
+        assert found is not None  # a zone tells it of any time
+        return found
+
+    @lru_cache(1 << 10)
     def local(time: datetime | None) -> str | None:
         if time is None or own is None:
             return None
-        return time.astimezone(own).replace(tzinfo=None).isoformat(" ", timespec="milliseconds")
+        # (No zone has changed within a minute since there have been such logs.)
+        shown = time.astimezone(UTC).replace(tzinfo=None) + ahead(time.replace(second=0, microsecond=0))
+        return shown.isoformat(" ", timespec="milliseconds")
 
     return local
 

@@ -8,6 +8,7 @@ what Timesketch shows as tags. An event that nothing dates is left out: the impo
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from capflog.events import VALUES
@@ -97,6 +98,7 @@ def rows(document: dict[str, Any], lines: Iterable[EventLine]) -> Iterator[dict[
         }
 
 
+@lru_cache(1 << 10)
 def _iso(time: datetime) -> str:
     """ISO 8601 with microseconds and the offset."""
     return time.astimezone(UTC).isoformat(timespec="microseconds")
