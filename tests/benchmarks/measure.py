@@ -59,6 +59,9 @@ from capflog.reading import read_bundle
 print(len(read_bundle(sys.argv[1:]).table))
 """
 
+#: The title of the section of ``tests.benchmarks.exports``, the last one of the page.
+EXPORTS = "## What exports take"
+
 FLOOR, READ, CAPFLOG, CAPFLOG_FOLDER = "unzip -p | wc -l", "cat | wc -l", "capflog, zip", "capflog, folder"
 NAIVE, LNAV = "naive regex loop, zip", "lnav, headless count"
 
@@ -392,6 +395,12 @@ def page(command: str, sections: Sequence[str], contestants: Sequence[Contestant
     )
 
 
+def _kept_of(page: Path) -> str:
+    """Give the section of a page that another command writes (``tests.benchmarks.exports``), to keep it."""
+    _, title, section = (page.read_text(encoding="utf-8") if page.exists() else "").partition(f"\n{EXPORTS}\n")
+    return title + section
+
+
 def _command(given: argparse.Namespace) -> str:
     """Write the command that makes the figures again; where bundles are kept is nobody else's business."""
     options = {
@@ -455,7 +464,7 @@ def main() -> None:
     sys.stdout.write(text)
     _tell(f"measured in {(time.perf_counter() - began) / 60:.1f} minutes")
     if given.write is not None:
-        given.write.write_text(text, encoding="utf-8")
+        given.write.write_text(text + _kept_of(given.write), encoding="utf-8")
 
 
 if __name__ == "__main__":
