@@ -18,7 +18,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from .measure import EXPORTS as TITLE
-from .measure import Bundle, Contestant, _seconds, _table, _tell, _times, prepared, ratio, rounds
+from .measure import Bundle, Contestant, _seconds, _table, _tell, _times, prepared, ratio
+from .watch import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,8 @@ QUERIES = ("SELECT device, count(*) FROM events GROUP BY 1", "SELECT text FROM e
 
 HOW = """\
 Of every event a line, a row or an object. Figures are as above, of a bundle of its own; "x analyze" is to the analysis
-alone, which each begins with. {about} Written by
+alone, which each begins with, "x CPU" the same of CPU time, which other work on the machine hardly moves. Memory is
+looked at in the rounds that are timed. {about} Written by
 
     {command}
 
@@ -59,15 +61,24 @@ def section(contestants: Sequence[Contestant], about: str, command: str) -> str:
     rows = []
     for one in contestants:
         if (failure := one.failure) is not None:
-            rows.append([f"`{one.shown}`", f"*{failure}*", *["-"] * 4])
+            rows.append([f"`{one.shown}`", f"*{failure}*", *["-"] * 6])
             continue
         walls = [run.wall for run in one.runs]
         peak = one.watched.peak if one.watched else None
-        figures = [*(_seconds(value) for value in (median(walls), min(walls), max(walls)))]
-        rows.append([f"`{one.shown}`", *figures, f"{peak / 1e6:,.0f}" if peak else "-", _times(ratio(one, analysis))])
-    table = _table(("call", "median s", "min s", "max s", "peak MB", "x analyze"), rows)
+        figures = [
+            _seconds(value) for value in (median(walls), min(walls), max(walls), median(r.cpu for r in one.runs))
+        ]
+        memory = f"{peak / 1e6:,.0f}" if peak else "-"
+        rows.append([f"`{one.shown}`", *figures, memory, _times(ratio(one, analysis)), _times(_of_cpu(one, analysis))])
+    table = _table(("call", "median s", "min s", "max s", "CPU s", "peak MB", "x analyze", "x CPU"), rows)
     how = HOW.format(about=about, command=command, cores=len(os.sched_getaffinity(0)))
     return "\n".join([TITLE, "", how, "", *table, ""])
+
+
+def _of_cpu(one: Contestant, to: Contestant) -> float | None:
+    """Give the median of the ratios of CPU time; None: there was none to compare with."""
+    found = [mine.cpu / its.cpu for mine, its in zip(one.runs, to.runs, strict=False) if its.cpu]
+    return median(found) if found and not to.failure else None
 
 
 def put_into(page: str, section: str) -> str:
@@ -92,9 +103,15 @@ def main() -> None:
     with kept as where, tempfile.TemporaryDirectory() as home:
         bundle = prepared(given.kind, given.size, given.seed, Path(where), folder=False)
         contestants = everyone(bundle, Path(home))
-        rounds(contestants, given.runs, home)
+        for number in range(given.runs):
+            turn = number % len(contestants)
+            for one in contestants[turn:] + contestants[:turn]:
+                one.watched = run(one.command, watched=True)
+                one.runs.append(one.watched)
+                _tell(f"  round {number + 1}: {one.name}: {one.watched.wall:.2f} s, {one.watched.cpu:.2f} s of CPU")
         lines = sum(bundle.truth["lines"].values())
-        about = f"*{given.kind}*, {given.size}: {lines:,} lines; rounds: {given.runs}."
+        busy = f"load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+        about = f"*{given.kind}*, {given.size}: {lines:,} lines; rounds: {given.runs}; {busy}."
     command = f"python -m tests.benchmarks.exports --size {given.size} --kind {given.kind} --runs {given.runs}"
     command += f" --seed {given.seed}" + (" --write docs/performance.md" if given.write else "")
     text = section(contestants, about, command)

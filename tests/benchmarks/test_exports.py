@@ -18,12 +18,12 @@ def test_every_export_is_measured_beside_the_analysis() -> None:
     assert found[0].name == ANALYSIS
     for place, one in enumerate(found):
         one.watched = Run(9.0, 9.0, 250_000_000, 0, "")
-        one.runs = [Run(2.0 * (place + 1), 1.0, None, 0, ""), Run(4.0 * (place + 1), 1.0, None, 0, "")]
+        one.runs = [Run(wall * (place + 1), 2.0 * place + 1, None, 0, "") for wall in (2.0, 4.0)]
     found[-1].runs = [Run(1.0, 1.0, None, 137, "killed")]
     text = section(found, "About it.", "python -m it")
     rows = [line for line in text.splitlines() if line.startswith("| `")]
-    assert rows[0] == "| `capflog analyze --no-store BUNDLE` | 3.00 | 2.00 | 4.00 | 250 | 1.00 |"
-    assert rows[1].endswith("| 6.00 | 4.00 | 8.00 | 250 | 2.00 |")
+    assert rows[0] == "| `capflog analyze --no-store BUNDLE` | 3.00 | 2.00 | 4.00 | 1.00 | 250 | 1.00 | 1.00 |"
+    assert rows[1].endswith("| 6.00 | 4.00 | 8.00 | 3.00 | 250 | 2.00 | 3.00 |")
     assert "*failed with status 137: killed*" in rows[-1]
     assert "/made" not in text
 
