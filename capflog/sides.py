@@ -63,6 +63,7 @@ def checked(document: Any) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise SideError(f"its 'schema' is not {SCHEMA}")
     try:
+        _fit(document, _SHAPE, "")
         side_of(document)
         findings_of(document)
         latest_of(document)
@@ -76,10 +77,54 @@ def checked(document: Any) -> dict[str, Any]:
     return document
 
 
+_TEXT, _TRUTH, _AMOUNT = (str, type(None)), (bool, type(None)), (int, float, type(None))
+
+#: What a comparison looks into, as it must be where it is there: a dict of these keys, a list of such, a value.
+_SHAPE: dict[str, Any] = {
+    "tool": {"version": _TEXT},
+    "where": {"condition": _TEXT},
+    "bundle": {"name": _TEXT, "members": [{"member": _TEXT, "source": _TEXT, "status": _TEXT}]},
+    "findings": [{"rule": _TEXT, "scope": _TEXT, "devices": [_TEXT], "evidence": [{"member": _TEXT, "source": _TEXT}]}],
+    "enrollments": [{"device": _TEXT, "outcome": _TEXT, "causes": [_TEXT]}],
+    "clocks": [
+        {
+            "source": _TEXT,
+            "whose": _TEXT,
+            "zone": _TEXT,
+            "quality": _TEXT,
+            "utc_offset_seconds": _AMOUNT,
+            "offset_seconds": _AMOUNT,
+            "uncertainty_seconds": _AMOUNT,
+            "assumed": _TRUTH,
+        }
+    ],
+    "starts": [{}],
+    "capf_starts": [{"node": _TEXT, "parameters": {}}],
+    "not_checked": [{"rule": _TEXT, "lacking": [_TEXT]}],
+}
+
+
+def _fit(value: Any, shape: Any, place: str) -> None:
+    """Raise TypeError where a value is not of a shape; what a document lacks is not looked for here."""
+    if isinstance(shape, tuple):
+        if not isinstance(value, shape) or (isinstance(value, bool) and bool not in shape):
+            raise TypeError(f"'{place}' is {type(value).__name__}")
+    elif not isinstance(value, type(shape)):
+        # (The condition is absent or null in reports of whole bundles, as the writer's version is in old ones.)
+        if value is not None or place not in ("tool", "where"):
+            raise TypeError(f"'{place}' is {type(value).__name__}")
+    elif isinstance(shape, dict):
+        for name in shape.keys() & value.keys():
+            _fit(value[name], shape[name], name)
+    else:
+        for one in value:
+            _fit(one, shape[0], place)
+
+
 def _check_clock(clock: Mapping[str, Any]) -> None:
     if not isinstance(clock["source"], str):
         raise TypeError(clock["source"])
-    for name in ("offset_seconds", "uncertainty_seconds"):
+    for name in ("utc_offset_seconds", "offset_seconds", "uncertainty_seconds"):
         amount = clock.get(name)
         if amount is not None and not math.isfinite(amount):
             raise ValueError(name)
