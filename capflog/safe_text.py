@@ -30,8 +30,8 @@ _UNSEEN = frozenset(
 #: What the log itself writes like one of our escapes; its backslash is escaped, so that nobody takes it for one.
 _LIKE_AN_ESCAPE = re.compile(r"\\(?=x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 
-#: What CI systems take for a command to themselves where a line of their log begins with it (``::error ...::``; a report
-#: that is wrapped begins lines anywhere) or has it anywhere (``##vso[...]``): its first character is escaped.
+#: What CI systems take for a command to themselves where a line of their log begins with it (``::error ...::``; where a
+#: report is wrapped, a line begins anywhere) or has it anywhere (``##vso[...]``): its first character is escaped.
 _COMMAND = re.compile(r"::(?=[A-Za-z][A-Za-z-]*(?: [^\n]*?)?::)|##(?=\[|vso\[|teamcity\[)")
 
 #: Marks (accents) that one letter may bear: three are in use, a pile of them paints over the lines above and below.

@@ -19,8 +19,9 @@ BETWEEN = b"\n--- next member ---\n"
 
 WORDS = (
     BETWEEN, b"14:05:04.628 | ", b"23:59:59.999 | ", b"00:00:00.000 | ", b"2:SEP74A02FC0A675:", b"CSFALICE",
-    b"2019/01/16 14:05:04 [warn] ", b"2019-01-16 19:05:04 ", b"#Fields: date time s-ip cs-method cs-uri-stem sc-status "
-    b"time-taken", b"Curl call for MS CA login failed with return code 60 (x)", b"99999999999999999999", b"\x1b[2J",
+    b"2019/01/16 14:05:04 [warn] ", b"2019-01-16 19:05:04 ",
+    b"#Fields: date time cs-method cs-uri-stem sc-status time-taken",
+    b"Curl call for MS CA login failed with return code 60 (x)", b"99999999999999999999", b"\x1b[2J",
     b"::error::", b"]]>", b"\xed\xb3\xa9", b"2147483648", b"0000-00-00", b"9999-12-31", b"0001-01-01",
 )  # fmt: skip
 

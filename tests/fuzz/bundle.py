@@ -33,9 +33,7 @@ def seeds() -> list[bytes]:
 
 def once(data: bytes) -> None:
     """Walk it, and once more without reading the members: names and numbers are the same."""
-    ways = []
-    for reading in (True, False):
-        ways.append((_walk(io.BytesIO(data), reading=reading), _walk(pipe(data), reading=reading)))
+    ways = [(_walk(io.BytesIO(data), reading=reading), _walk(pipe(data), reading=reading)) for reading in (True, False)]
     for read, unread in zip(*ways, strict=True):
         limited = any("over a limit" in line for line in (*read, *unread))
         assert limited or [line.partition("\t")[0] for line in read] == [line.partition("\t")[0] for line in unread]

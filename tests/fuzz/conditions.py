@@ -10,10 +10,12 @@ from capflog.asking import Asking
 from capflog.clock_facts import compared
 from capflog.commands.where import _rule
 from capflog.conditions import Condition, ConditionError
-from capflog.grammar import OUTCOMES, WORDS as OF_LANGUAGE, read
+from capflog.grammar import OUTCOMES, read
+from capflog.grammar import WORDS as OF_LANGUAGE
 from capflog.rulebook import builtin, known_kinds
 from capflog.starts import find_starts
 from capflog.world import History
+from tests.fuzz.mutating import must
 from tests.hostile import hostile_members
 
 if TYPE_CHECKING:
@@ -23,8 +25,10 @@ WORDS = (
     *(f" {word} ".encode() for word in OF_LANGUAGE.split("|")),
     *(kind.encode() for kind in sorted(known_kinds())),
     *(word.encode() for words in OUTCOMES.values() for word in words),
-    b"enrollment", b"start", b"clock", b" with ", b"(", b")", b"((((((((((((((((((", b"/(a+)+$/", b"'", b'"', b" = ", b" != ",
-    b" > ", b" < ", b"99999999999999999999", b"1e400", b"-1", b" s ", b" min ", b"text", b"code", b"device", b"\xe2\x80\xa8",
+    b"enrollment", b"start", b"clock", b" with ", b"(", b")", b"((((((((((((((((((", b"/(a+)+$/", b"'", b'"', b" = ",
+    b" != ",
+    b" > ", b" < ", b"99999999999999999999", b"1e400", b"-1", b" s ", b" min ", b"text", b"code", b"device",
+    b"\xe2\x80\xa8",
     b"at least 3 devices", b"within 10 s of",
 )  # fmt: skip
 
@@ -44,7 +48,7 @@ def once(data: bytes) -> None:
     try:
         condition = read(data.decode("utf-8", "replace"), known_kinds())
     except ConditionError as error:
-        assert str(error)
+        must(bool(str(error)))
         return
     if not (condition.of_clocks or condition.of_bundle):
         ask(condition)

@@ -10,6 +10,7 @@ from capflog.analysis import analyze_members
 from capflog.reports import json as json_report
 from capflog.store import Store, StoreProblem
 from capflog.timelines import parts
+from tests.fuzz.mutating import must
 from tests.scenes import at, held, whole
 
 WORDS = (b"SQLite format 3\x00", b"CREATE TABLE runs", b"\x0d\x00\x00\x00", b"\x05\x00\x00\x00", b"CAPF", b"\x00" * 64)
@@ -53,4 +54,4 @@ def once(data: bytes) -> None:
                         for device in store.devices(run.id)[:3]:
                             store.timeline(run.id, device, every=True)
             except StoreProblem as problem:
-                assert "\n" not in str(problem)
+                must("\n" not in str(problem))

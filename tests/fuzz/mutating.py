@@ -18,6 +18,11 @@ HANGS = 20.0
 LONGEST = 1 << 18
 
 
+def must(so: bool) -> None:
+    """Raise AssertionError unless it is so: of what is said in an error, where nothing is expected to raise."""
+    assert so
+
+
 class FoundError(Exception):
     """An input on which a harness failed; its cause says how."""
 

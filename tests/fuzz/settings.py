@@ -8,10 +8,13 @@ from pathlib import Path
 
 from capflog.commands.settings import BY_NAME, Settings, SettingsError
 from capflog.commands.settings_files import read
+from tests.fuzz.mutating import must
 
 WORDS = (
-    *(f"\n{name} = ".encode() for name in BY_NAME), b"[tool.capflog]\n", b"[[ignore]]\n", b"true", b"[", b"]", b'"""', b"'''",
-    b"inf", b"nan", b"-1", b"1e999", b"2027-01-31", b"2027-01-31T00:00:00Z", b"9999999999999999999", b"\\ud800", b"\xed\xb3\xa9",
+    *(f"\n{name} = ".encode() for name in BY_NAME), b"[tool.capflog]\n", b"[[ignore]]\n", b"true", b"[", b"]", b'"""',
+    b"'''",
+    b"inf", b"nan", b"-1", b"1e999", b"2027-01-31", b"2027-01-31T00:00:00Z", b"9999999999999999999", b"\\ud800",
+    b"\xed\xb3\xa9",
     b"\x00", b"\xef\xbb\xbf", b"{a=", b"[[[[[[[[[[[[", b"~nobody/", b"\\u0000",
 )  # fmt: skip
 
@@ -38,5 +41,5 @@ def once(data: bytes) -> None:
             try:
                 read(Settings(), path, own=own)
             except SettingsError as error:
-                assert str(path) in str(error)
+                must(str(path) in str(error))
             read(Settings(), path, own=own, lenient=True)
