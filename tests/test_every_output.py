@@ -82,7 +82,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def walk() -> Iterator[tuple[str, list[str]]]:
     """Name every output with the call that makes it: each command, in each format that it has."""
     # What a command is called with besides: a bundle, or words of its own.
-    needed = {
+    needed: dict[str, list[list[str]]] = {
         "analyze": [["BUNDLE"]],
         "check": [["BUNDLE"], ["BUNDLE", "--each"]],
         "devices": [["BUNDLE"], []],
