@@ -62,7 +62,8 @@ sys.addaudithook(heard)
 for number, path in enumerate(sys.argv[2:]):
     every = [["analyze", path, "-q", "-o", f"{out}/{number}.json", "-o", f"{out}/{number}.md"]]
     if number == 0:
-        every += [["timeline", "*"], ["devices"], ["inspect", path], ["export", path, "-q", "-o", f"{out}/{number}.sqlite"],
+        every += [["timeline", "*"], ["devices"], ["inspect", path],
+                  ["export", path, "-q", "-o", f"{out}/{number}.sqlite"],
                   ["check", path], ["diff", path, path], ["sql", "select count(*) from events", path]]
     for words in every:
         result = CliRunner().invoke(cli, words)
