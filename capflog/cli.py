@@ -93,6 +93,8 @@ def main() -> NoReturn:
         status = 130
     except click.exceptions.Exit as done:
         status = done.exit_code
+    except SystemExit:
+        status = OK  # click ends so where nobody reads help any more (| head), which is no error anywhere else
     except MemoryError:
         say("there is not enough memory for this bundle")
         status = UNUSABLE

@@ -30,6 +30,10 @@ _UNSEEN = frozenset(
 #: What the log itself writes like one of our escapes; its backslash is escaped, so that nobody takes it for one.
 _LIKE_AN_ESCAPE = re.compile(r"\\(?=x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 
+#: What CI systems take for a command to themselves where a line of their log begins with it (``::error ...::``; where a
+#: report is wrapped, a line begins anywhere) or has it anywhere (``##vso[...]``): its first character is escaped.
+_COMMAND = re.compile(r"::(?=[A-Za-z][A-Za-z-]*(?: [^\n]*?)?::)|##(?=\[|vso\[|teamcity\[)")
+
 #: Marks (accents) that one letter may bear: three are in use, a pile of them paints over the lines above and below.
 _MARKS = 3
 
@@ -57,8 +61,9 @@ def visible(text: str, *, ascii: bool = False) -> str:  # noqa: A002  (the word 
     Control characters (C0, DEL, C1; so every ESC sequence), bidirectional controls, zero-width characters, line and
     paragraph separators, blanks that are not U+0020, unassigned and private characters, lone surrogates and piles of
     accents become escapes such as ``\x1b`` and ``\u202e``; a tab becomes a blank. A backslash stays one backslash
-    (``LAB\ciscora``), except before what reads like an escape: there it is ``\x5c``. So, tabs apart, the text that was
-    logged can be told from what is shown, and a host name with a no-break space in it shows why it does not resolve.
+    (``LAB\ciscora``), except before what reads like an escape: there it is ``\x5c``. What CI systems take for a command
+    begins with an escape, too (``\x3a:error::``). So, tabs apart, the text that was logged can be told from what is
+    shown, and a host name with a no-break space in it shows why it does not resolve.
 
     With ``ascii`` every character beyond ASCII is escaped likewise: a question mark would lose which one it was.
 
@@ -66,9 +71,13 @@ def visible(text: str, *, ascii: bool = False) -> str:  # noqa: A002  (the word 
     stay as they are. Once is enough: what is shown is itself a text with backslashes in it, and a second pass would
     tell of those.
     """
+    if "\\" in text:
+        text = _LIKE_AN_ESCAPE.sub(r"\\x5c", text)
+    if "::" in text or "##" in text:
+        text = _COMMAND.sub(lambda found: f"{escape(found[0][0])}{found[0][1]}", text)
     if text.isascii() and text.isprintable():
-        return _LIKE_AN_ESCAPE.sub(r"\\x5c", text) if "\\" in text else text
-    text = _LIKE_AN_ESCAPE.sub(r"\\x5c", text.replace("\t", " "))
+        return text
+    text = text.replace("\t", " ")
     shown: list[str] = []
     marks = _MARKS  # a mark at the start has no letter to stand on
     for character in text:

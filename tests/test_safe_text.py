@@ -39,6 +39,24 @@ def test_what_acts_or_hides_is_shown_as_an_escape(logged: str, shown: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("logged", "shown"),
+    [
+        ("::error::x", r"\x3a:error::x"),
+        ("a ::set-output name=x,y=1::v", r"a \x3a:set-output name=x,y=1::v"),
+        ("longword::stop-commands::t", r"longword\x3a:stop-commands::t"),
+        ("::a::b::c::", r"\x3a:a\x3a:b\x3a:c::"),
+        ("##vso[task.setvariable variable=PATH]x", r"\x23#vso[task.setvariable variable=PATH]x"),
+        ("x ##[error]y", r"x \x23#[error]y"),
+        ("##teamcity[buildStop]", r"\x23#teamcity[buildStop]"),
+        ("fe80::1 ::1 2001:db8::a:1", "fe80::1 ::1 2001:db8::a:1"),
+        ("std::vector ## heading", "std::vector ## heading"),
+    ],
+)
+def test_what_a_ci_system_takes_for_a_command_is_none(logged: str, shown: str) -> None:
+    assert visible(logged) == shown
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

@@ -18,6 +18,7 @@ from capflog.analysis import analyze
 from capflog.reports import json as json_report
 from capflog.reports import terminal
 from tests.conftest import ROOT
+from tests.hostile import hostile_members
 from tests.simulator import Site, simulate, write
 
 #: What each bundle of the simulator holds that a host could have a word in.
@@ -76,7 +77,14 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("bundles")
     for name in SITES:
         write(site(name), folder / f"{name}.zip")
-    return [*(folder / f"{name}.zip" for name in SITES), *(ROOT / "samples" / f"{name}.zip" for name in SAMPLES)]
+    with zipfile.ZipFile(folder / "hostile.zip", "w") as archive:
+        for member in hostile_members("x"):
+            archive.writestr(member.name, member.content)
+    return [
+        folder / "hostile.zip",
+        *(folder / f"{name}.zip" for name in SITES),
+        *(ROOT / "samples" / f"{name}.zip" for name in SAMPLES),
+    ]
 
 
 def test_reports_are_the_same_on_every_host(bundles: list[Path], tmp_path: Path) -> None:
@@ -100,7 +108,7 @@ def test_reports_are_the_same_on_every_host(bundles: list[Path], tmp_path: Path)
         assert [name for name in first if other[name] != first[name]] == [], host
 
 
-@pytest.mark.parametrize("number", range(len(SITES) + len(SAMPLES)))
+@pytest.mark.parametrize("number", range(1 + len(SITES) + len(SAMPLES)))
 def test_reports_are_the_same_whatever_the_order_of_members(number: int, bundles: list[Path], tmp_path: Path) -> None:
     path = bundles[number]
     with zipfile.ZipFile(path) as archive:

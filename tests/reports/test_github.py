@@ -185,7 +185,7 @@ def test_values_come_back_whatever_is_in_them() -> None:
     finding = h.finding("x", "50 %: a, b :: c", evidence=[Evidence(member, 5, "100 % ::error::x", None, "nginx")])
     one = read([ci.judged(h.empty(bundle="=z.zip", findings=[finding]))])[0]
     assert one.values == {"file": f"z.zip/{member}", "line": "5", "title": "50 %: a, b :: c"}
-    assert f"{member}:5: 100 % ::error::x" in one.text.split("\n")
+    assert f"{member}:5: 100 % \\x3a:error::x" in one.text.split("\n")
 
 
 def test_a_long_line_is_cut() -> None:
