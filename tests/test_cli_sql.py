@@ -22,6 +22,7 @@ from capflog.exports.tables import TABLES
 from capflog.query import QueryError, Rows, reads, rows_enough
 from capflog.reports import rows as rows_report
 from tests.hostile import DETAIL, HOSTILE, PHONE, hostile_bundle
+from tests.test_stopping import heed_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -383,11 +384,21 @@ def test_ctrl_c_ends_a_query_that_never_ends(capflog: Call, sample: Sample, own_
     capflog("analyze", sample(NAME))
     endless = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
     words = [sys.executable, "-m", "capflog", "sql", endless, "--format", "jsonl"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # (Whoever runs the tests in the background may have Ctrl-C ignored, which a process inherits.)
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_signals,  # noqa: PLW1509
+    ) as process:
         # Time for it to be at work; where it is not, it must end alike.
         time.sleep(1.0)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        try:
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert (process.returncode, err) == (130, "capflog: interrupted\n")
 
 

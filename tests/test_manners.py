@@ -20,6 +20,7 @@ import pytest
 
 from capflog.cli import main
 from tests.conftest import ROOT, Said
+from tests.test_stopping import heed_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,6 +239,7 @@ def paged(*words: str, folder: Path, env: dict[str, str], started: list[int] | N
         cwd=folder,
         env={**plain, "TERM": "xterm", "COLUMNS": "80", "PYTHONPATH": str(ROOT), **env},
         start_new_session=True,
+        preexec_fn=heed_signals,  # noqa: PLW1509
     )
     if started is not None:
         started.append(process.pid)
